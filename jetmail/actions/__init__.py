@@ -1,0 +1,1 @@
+"""The use cases, and the only place that decides who may do what."""

@@ -1,0 +1,1 @@
+"""bin/jetmail: one module a command family."""

@@ -1,0 +1,1 @@
+"""Receiving: listener, protocol shell, transaction."""

@@ -1,0 +1,1 @@
+"""Named jobs with a persisted last run."""

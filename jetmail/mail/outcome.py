@@ -1,0 +1,39 @@
+"""What one attempt to deliver to one recipient came to. The queue records it, the bounce is built from it, the log shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from jetmail.mail.reply import Reply
+
+
+class Result(Enum):
+    """DELIVERED: the peer took responsibility. LATER: try again. NEVER: tell the sender."""
+
+    DELIVERED = "delivered"
+    LATER = "later"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`reason` is a word from a closed list (docs/queue.md): accepted, refused, deferred, dns, connect, tls, timeout, protocol, loop, null-mx, no-route,
+    unsupported, content, expired, operator. `reply` is the peer's last reply or one of ours that says what happened. `host`, `address`, `port`: who
+    gave it ('' and 0 before any connection). `tls`: '' or 'TLSv1.3'; `verified`: its certificate was checked and named the host. `duration` in seconds."""
+
+    result: Result
+    reason: str
+    reply: Reply
+    host: str = ""
+    address: str = ""
+    port: int = 0
+    tls: str = ""
+    verified: bool = False
+    duration: float = 0.0
+    relayed_without_dsn: bool = False  # RFC 3461 5.2.2: the next hop does not speak DSN, so a success we owe is 'relayed'
+
+    @property
+    def is_host_fault(self) -> bool:
+        """True when the destination as a whole, not this message or recipient, stood in the way: others to it should wait too."""
+        return self.result is Result.LATER and self.reason in ("dns", "connect", "tls", "timeout", "protocol")

@@ -1,0 +1,1 @@
+"""Sending: schedule, queue, route, pool, attempt, bounce."""

@@ -1,0 +1,1 @@
+"""Judgement, pure over facts and policy: verdicts, the chain, its registry."""

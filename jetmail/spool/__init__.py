@@ -1,0 +1,1 @@
+"""Large content as files, and the sweep at boot."""

@@ -1,0 +1,1 @@
+"""What mail does: messages, content, deliveries, events. Plain functions of a connection."""

@@ -1,0 +1,1 @@
+"""The portal: Klein routes, rendering, pages."""
