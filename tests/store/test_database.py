@@ -20,11 +20,11 @@ class Hop(Clock):
     def __init__(self) -> None:
         super().__init__()
         self.arrived = threading.Semaphore(0)
-        self.calls: list[tuple] = []
+        self.hops: list[tuple] = []
 
     def callFromThread(self, fn: Any, *args: Any) -> None:
         """Remember the call; the test's thread makes it."""
-        self.calls.append((fn, args))
+        self.hops.append((fn, args))
         self.arrived.release()
 
     def settle(self, hops: int = 1) -> None:
@@ -32,7 +32,7 @@ class Hop(Clock):
         self.advance(0)
         for _ in range(hops):
             assert self.arrived.acquire(timeout=10)
-            fn, args = self.calls.pop(0)
+            fn, args = self.hops.pop(0)
             fn(*args)
             self.advance(0)
 
@@ -75,7 +75,7 @@ class InlineDatabaseTests(SynchronousTestCase):
 
     def test_sqlite_fault_is_store_error(self) -> None:
         """SQL against a missing table is an OperationalError of SQLite and a StoreError of ours."""
-        self.failureResultOf(self.db.search(lambda conn: conn.execute("SELECT * FROM nothing")), StoreError)
+        self.failureResultOf(self.db.search(lambda conn: conn.execute("SELECT * FROM missing")), StoreError)
 
     def test_reader_cannot_write(self) -> None:
         """A read connection refuses to write, whatever function it is given."""
@@ -153,7 +153,7 @@ class DatabaseTests(SynchronousTestCase):
     def test_search_answers_from_its_thread(self) -> None:
         """search gives the result, and a fault as StoreError."""
         good = self.db.search(count)
-        bad = self.db.search(lambda conn: conn.execute("SELECT * FROM nothing"))
+        bad = self.db.search(lambda conn: conn.execute("SELECT * FROM missing"))
         self.hop.settle(2)
         self.assertEqual(self.successResultOf(good), 0)
         self.failureResultOf(bad, StoreError)
