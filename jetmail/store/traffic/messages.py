@@ -1,0 +1,291 @@
+"""Messages and their content: accepted in as few statements as can be, and read back one at a time.
+
+Promises
+- `accept` writes content, message and deliveries, everything a restart needs, and nothing else; for one recipient that is three INSERTs and no
+  SELECT. It is called inside a group commit, so that "accepted" is durable when its Deferred fires.
+- What was refused is a message too (`content` None, its deliveries say blocked, spam or rejected): every message that came can be searched.
+- "received" is implied by the messages row; `timeline` puts it in front of the stored events.
+
+Raises sqlite3.IntegrityError when a uid is given twice; ContentMissingError from `content`.
+Decision: design 2, 3, 5; docs/store.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from jetmail.errors import ContentMissingError
+from jetmail.mail.status import Status
+from jetmail.store.database import Connection
+from jetmail.store.traffic.deliveries import Due, MessageFacts
+
+_FINAL = frozenset({Status.DELIVERED, Status.REJECTED, Status.BLOCKED, Status.SPAM})
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The octets of a message, CRLF line ends, no dot-stuffing. Inline: `data` is all of it. Spooled: `header` (edited, with the empty line) and then the
+    file `spool` from `spool_offset` on. `size` counts what a peer will get. `id` 0: not stored yet."""
+
+    size: int
+    data: bytes | None
+    header: bytes = b""
+    spool: str = ""
+    spool_offset: int = 0
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """One recipient of a NewMessage. `recipient` as at RCPT, `domain` its domain, `target` where it really goes, `destination` the target's domain."""
+
+    recipient: str
+    domain: str
+    target: str
+    destination: str
+    status: str
+    reason: str = ""
+    reply: str = ""
+    notify: str = ""
+    orcpt: str = ""
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message about to be stored. `received` and `first_retry` are epoch seconds, `sender` '' the null sender, `findings` JSON, `response` what the client
+    was told. `claimed`: the queue has room, so the first attempt is recorded now (attempts 1, the next due at `first_retry`)."""
+
+    uid: str
+    direction: str
+    received: float
+    sender: str
+    size: int
+    content: Content | None
+    deliveries: tuple[NewDelivery, ...]
+    header_from: str = ""
+    subject: str = ""
+    message_id: str = ""
+    client_address: str = ""
+    client_port: int = 0
+    helo: str = ""
+    tls: str = ""
+    user: str = ""
+    listener: str = ""
+    body: str = "7BIT"
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    requiretls: bool = False
+    score: float | None = None
+    findings: str = "[]"
+    response: str = ""
+    claimed: bool = True
+    first_retry: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What `accept` stored: `deliveries` are those in the queue (not held), ready for the window, and `facts` what delivering them needs."""
+
+    id: int
+    uid: str
+    deliveries: tuple[Due, ...]
+    facts: MessageFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A messages row as people look at it. Fields are the columns."""
+
+    id: int
+    uid: str
+    direction: str
+    received: float
+    content_id: int | None
+    size: int
+    sender: str
+    header_from: str
+    subject: str
+    message_id: str
+    client_address: str
+    client_port: int
+    helo: str
+    tls: str
+    user: str
+    listener: str
+    body: str
+    smtputf8: bool
+    ret: str
+    envid: str
+    requiretls: bool
+    score: float | None
+    findings: tuple[dict[str, Any], ...]
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A deliveries row as people look at it. Fields are the columns."""
+
+    id: int
+    message_id: int
+    recipient: str
+    domain: str
+    target: str
+    destination: str
+    status: str
+    reason: str
+    reply: str
+    held: bool
+    queued: float
+    attempts: int
+    next_attempt: float
+    finished: float | None
+    notify: str
+    orcpt: str
+    delay_notified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step of a message's timeline. `delivery_id` None: it concerns the whole message. `detail` holds what the kind has to say."""
+
+    at: float
+    kind: str
+    delivery_id: int | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+_INSERT_CONTENT = "INSERT INTO content (size, spool, spool_offset, header, data) VALUES (?, ?, ?, ?, ?)"
+_INSERT_MESSAGE = """INSERT INTO messages (uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address, client_port,
+    helo, tls, user, listener, body, smtputf8, ret, envid, requiretls, score, findings, response)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_DELIVERY = """INSERT INTO deliveries (message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts, next_attempt,
+    finished, notify, orcpt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+def accept(conn: Connection, new: NewMessage) -> Accepted:
+    """Store a message with its content and deliveries. The hot path of the whole appliance: think before adding a statement."""
+    content_id = None
+    if (content := new.content) is not None:
+        spooled = content.data is None
+        content_id = conn.execute(
+            _INSERT_CONTENT,
+            (content.size, content.spool if spooled else None, content.spool_offset, content.header if spooled else None, content.data),
+        ).lastrowid
+    received = new.received
+    message_id: Any = conn.execute(
+        _INSERT_MESSAGE,
+        (
+            new.uid, new.direction, received, content_id, new.size, new.sender, new.header_from, new.subject, new.message_id, new.client_address,
+            new.client_port, new.helo, new.tls, new.user, new.listener, new.body, new.smtputf8, new.ret, new.envid, new.requiretls, new.score,
+            new.findings, new.response,
+        ),
+    ).lastrowid  # fmt: skip
+    attempts, next_attempt = (1, new.first_retry) if new.claimed else (0, received)
+    rows = []
+    for item in new.deliveries:
+        claimed = item.status == Status.QUEUED and not item.held
+        rows.append((
+            message_id, item.recipient, item.domain, item.target, item.destination, str(item.status), item.reason, item.reply, item.held, received,
+            attempts if claimed else 0, next_attempt if claimed else received, received if item.status in _FINAL else None, item.notify, item.orcpt,
+        ))  # fmt: skip
+    if len(rows) == 1:
+        first: Any = conn.execute(_INSERT_DELIVERY, rows[0]).lastrowid
+    elif rows:
+        conn.executemany(_INSERT_DELIVERY, rows)
+        # Ids of one statement in one transaction follow one another; executemany alone does not tell where it ended.
+        first = conn.execute("SELECT last_insert_rowid()").fetchone()[0] - len(rows) + 1
+    else:
+        first = 0
+    due = tuple(
+        Due(delivery_id, message_id, item.recipient, item.target, item.destination, attempts, received, next_attempt, item.notify, item.orcpt, False)
+        for delivery_id, item in enumerate(new.deliveries, first)
+        if item.status == Status.QUEUED and not item.held
+    )
+    facts = MessageFacts(
+        message_id, new.uid, new.sender, new.size, new.body, new.smtputf8, new.ret, new.envid, new.requiretls, received, content_id, new.direction, new.user
+    )
+    return Accepted(message_id, new.uid, due, facts)
+
+
+def record_refusal(conn: Connection, new: NewMessage) -> Accepted:
+    """Store a message that was refused: `accept` without content. None of its deliveries may be queued."""
+    return accept(conn, new)
+
+
+def content(conn: Connection, content_id: int) -> Content:
+    """The content of that id. Raises ContentMissingError."""
+    row = conn.execute("SELECT size, data, header, spool, spool_offset FROM content WHERE id = ?", (content_id,)).fetchone()
+    if row is None:
+        raise ContentMissingError(f"content {content_id} is not in the store")
+    size, data, header, spool, offset = row
+    return Content(size, data, header or b"", spool or "", offset, content_id)
+
+
+_MESSAGE_COLUMNS = """id, uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address, client_port, helo, tls, user,
+    listener, body, smtputf8, ret, envid, requiretls, score, findings, response"""
+_DELIVERY_COLUMNS = """id, message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts, next_attempt, finished, notify,
+    orcpt, delay_notified"""
+
+
+def by_uid(conn: Connection, uid: str) -> Message | None:
+    """The message of that uid, or None."""
+    row = conn.execute(f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE uid = ?", (uid,)).fetchone()
+    return _message(row) if row else None
+
+
+def by_id(conn: Connection, message_id: int) -> Message | None:
+    """The message of that id, or None."""
+    row = conn.execute(f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE id = ?", (message_id,)).fetchone()
+    return _message(row) if row else None
+
+
+def deliveries_of(conn: Connection, message_id: int) -> tuple[DeliveryRow, ...]:
+    """The message's deliveries in the order of its recipients."""
+    rows = conn.execute(f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE message_id = ? ORDER BY id", (message_id,)).fetchall()
+    return tuple(DeliveryRow(*row[:9], bool(row[9]), *row[10:16], bool(row[16])) for row in rows)
+
+
+def timeline(conn: Connection, message: Message) -> tuple[Event, ...]:
+    """Everything that happened to the message, oldest first: 'received', made from the row itself, and the stored events."""
+    first = Event(
+        message.received,
+        "received",
+        None,
+        {"client": message.client_address, "helo": message.helo, "tls": message.tls, "listener": message.listener, "response": message.response},
+    )
+    rows = conn.execute("SELECT at, kind, delivery_id, detail FROM events WHERE message_id = ? ORDER BY id", (message.id,)).fetchall()
+    return (first, *(Event(at, kind, delivery_id, _object(detail)) for at, kind, delivery_id, detail in rows))
+
+
+def add_event(conn: Connection, message_id: int, delivery_id: int | None, at: float, kind: str, detail: dict[str, Any]) -> None:
+    """Append one step to a message's timeline."""
+    conn.execute(
+        "INSERT INTO events (message_id, delivery_id, at, kind, detail) VALUES (?, ?, ?, ?, ?)",
+        (message_id, delivery_id, at, kind, json.dumps(detail, ensure_ascii=False, separators=(",", ":"))),
+    )
+
+
+def _message(row: tuple) -> Message:
+    return Message(*row[:17], bool(row[17]), *row[18:20], bool(row[20]), row[21], _objects(row[22]), row[23])
+
+
+def _objects(text: str) -> tuple[dict[str, Any], ...]:
+    """A damaged column must not take the page down that would show it."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return ({"damaged": text},)
+    return tuple(item for item in found if isinstance(item, dict)) if isinstance(found, list) else ()
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {"damaged": text}
+    return found if isinstance(found, dict) else {"value": found}
