@@ -1,0 +1,1 @@
+"""Tests, room by room; docs/testing.md says how to run them."""
