@@ -1,0 +1,449 @@
+"""The sysadmin's settings: etc/jetmail.toml -> one frozen Config.
+
+Promises
+- Every setting is declared once, here, with its default, its bounds and a sentence; etc/jetmail.toml and docs/configuration.md are checked against
+  these declarations by tests.
+- Unknown keys are refused. Every fault of the file is listed at once as 'file: key: reason'.
+- What people change while it runs (domains, users, rules, thresholds) is in the store, not here.
+- Paths are relative to the root directory, which holds etc/ and var/.
+
+Raises ConfigError.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+import re
+import tomllib
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cattrs
+from cattrs.gen import make_dict_structure_fn
+
+from jetmail.errors import ConfigError
+
+FILE_NAME = "jetmail.toml"
+MIB = 1 << 20
+HOUR = 3600.0
+DAY = 86_400.0
+
+
+def setting(default: Any, text: str, *, low: float | None = None, high: float | None = None, secret: bool = False) -> Any:
+    """A declared setting: its default (a tuple of values, a number, a text), what it does in a sentence, and its bounds."""
+    return dataclasses.field(default=default, metadata={"text": text, "low": low, "high": high, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """[server] Who this machine is and as whom it runs."""
+
+    hostname: str = setting("", "name in greetings, Received fields and reports; empty: the system's full host name")
+    user: str = setting("", "when started as root, drop to this user once the ports are open; empty: stay")
+    group: str = setting("", "group to drop to; empty: the user's own")
+    state: str = setting("var", "directory of the store, the spool and generated keys")
+    workers: int = setting(4, "threads for disk and password work", low=1, high=64)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """[store] The SQLite file and the spool."""
+
+    inline_limit: int = setting(131_072, "octets up to which content is kept in the store itself; larger content is a spool file", low=4_096, high=MIB)
+    min_free: int = setting(64 * MIB, "octets that must be free on the disk to accept mail; below it senders are told to come back later", low=0)
+    log_days: float = setting(90, "days a message's row and events are kept after it is done", low=1, high=3_650)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """[[listener]] One address and port to receive mail on. Without any, the ports 25, 587 and 465 of every address."""
+
+    kind: Literal["mx", "submission", "submissions"] = setting("mx", "mx: mail for our domains; submission: users, STARTTLS first; submissions: users, TLS at once")
+    port: int = setting(25, "TCP port", low=0, high=65_535)
+    address: str = setting("", "IP address to listen on; empty: all, IPv6 and IPv4")
+    proxy_from: tuple[str, ...] = setting((), "networks whose connections begin with a PROXY protocol header; all others must not send one")
+
+
+@dataclass(frozen=True, slots=True)
+class Smtp:
+    """[smtp] Limits of the receiving side."""
+
+    max_message_size: int = setting(50 * MIB, "octets of the largest message taken", low=65_536, high=2_000 * MIB)
+    max_recipients: int = setting(200, "recipients of one message", low=100, high=10_000)
+    max_errors: int = setting(10, "refused commands of one connection before it is closed", low=1, high=1_000)
+    max_messages: int = setting(200, "messages of one connection", low=1, high=100_000)
+    max_received: int = setting(50, "Received fields above which a message is taken for a loop", low=10, high=1_000)
+    max_connections: int = setting(1_000, "connections at a time", low=1, high=100_000)
+    max_per_address: int = setting(50, "connections at a time from one IPv4 address or IPv6 /64", low=1, high=100_000)
+    greeting_delay: float = setting(0.0, "seconds before the banner; who talks earlier is refused", low=0, high=30)
+    idle_timeout: float = setting(300.0, "seconds a client may be silent between commands (RFC 5321: five minutes)", low=10, high=3_600)
+    data_timeout: float = setting(180.0, "seconds a client may be silent within a message (RFC 5321: three minutes)", low=10, high=3_600)
+    message_timeout: float = setting(1_800.0, "seconds a whole message may take", low=30, high=86_400)
+    tls_timeout: float = setting(60.0, "seconds a TLS handshake or a PROXY header may take", low=5, high=600)
+    stop_grace: float = setting(20.0, "seconds running transactions and deliveries get to end when the process is stopped", low=0, high=300)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """[tls] The certificate shown to clients. Files are read again when they change."""
+
+    certificate: str = setting("", "PEM file with the certificate and its chain; empty: a self-signed one is made in the state directory")
+    key: str = setting("", "PEM file with the private key; empty: made with the certificate", secret=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """[queue] How long and how often delivery is tried."""
+
+    lifetime: float = setting(5 * DAY, "seconds after arrival until a message is given up and reported to its sender", low=60, high=30 * DAY)
+    retries: tuple[float, ...] = setting(
+        (60.0, 300.0, 600.0, 900.0, 1_800.0, HOUR, 2 * HOUR, 4 * HOUR), "seconds from one attempt to the next; the last one repeats", low=0.05, high=7 * DAY
+    )
+    jitter: float = setting(0.1, "part of the wait by which it is varied at random", low=0, high=0.5)
+    delay_notice: float = setting(4 * HOUR, "seconds after which the sender is told that a message waits; 0: never", low=0, high=30 * DAY)
+    window: int = setting(2_000, "deliveries held in memory; the others wait in the store", low=10, high=1_000_000)
+    max_deliveries: int = setting(100, "connections to destinations at a time", low=1, high=10_000)
+    max_per_destination: int = setting(20, "deliveries to one destination at a time, reached step by step", low=1, high=1_000)
+    probe_first: float = setting(30.0, "seconds until a destination that was found down is probed again; doubles up to probe_last", low=0.05, high=HOUR)
+    probe_last: float = setting(600.0, "longest wait between two probes of a destination that is down", low=0.05, high=DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """[delivery] How mail leaves."""
+
+    smarthost: str = setting("", "HOST:PORT that takes all mail for domains without a destination of their own; empty: by MX")
+    smarthost_tls: Literal["none", "opportunistic", "required", "verified"] = setting("opportunistic", "TLS towards the smarthost")
+    smarthost_username: str = setting("", "user name for AUTH at the smarthost; only ever sent over TLS")
+    smarthost_password_file: str = setting("", "file that holds the password of that user")
+    mx_port: int = setting(25, "port of hosts found by MX", low=1, high=65_535)
+    ca_file: str = setting("", "PEM file of certification authorities to verify destinations against; empty: the system's")
+    source_ipv4: str = setting("", "IPv4 address outgoing connections come from; empty: the system's choice")
+    source_ipv6: str = setting("", "IPv6 address outgoing connections come from; empty: the system's choice")
+    send_8bit_anyway: bool = setting(True, "send 8-bit content as it is to a host that does not offer 8BITMIME; false: return it to the sender")
+    connect_timeout: float = setting(30.0, "seconds for a TCP connection", low=0.5, high=300)
+    command_timeout: float = setting(300.0, "seconds for an answer to a command (RFC 5321: five minutes)", low=0.5, high=1_800)
+    data_timeout: float = setting(180.0, "seconds without progress while content is sent (RFC 5321: three minutes)", low=0.5, high=1_800)
+    final_timeout: float = setting(600.0, "seconds for the answer to the end of a message (RFC 5321: ten minutes)", low=0.5, high=3_600)
+    keep_idle: float = setting(10.0, "seconds an unused connection to a destination is kept", low=0, high=300)
+    keep_messages: int = setting(500, "messages sent over one connection", low=1, high=100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """[dns] Which resolvers answer."""
+
+    servers: tuple[str, ...] = setting((), "resolvers as ADDRESS or ADDRESS:PORT or [IPV6]:PORT; empty: those of /etc/resolv.conf")
+    validating: bool = setting(False, "these resolvers check DNSSEC and the way to them is safe, so their AD bit can be trusted")
+    timeout: float = setting(5.0, "seconds for one look-up in all", low=0.2, high=60)
+    cache_entries: int = setting(20_000, "answers kept", low=100, high=10_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """[web] The pages, /metrics and /healthz."""
+
+    address: str = setting("127.0.0.1", "IP address to listen on; loopback only until sign-in exists")
+    port: int = setting(8080, "TCP port; 0 turns the pages off", low=0, high=65_535)
+    hosts: tuple[str, ...] = setting((), "host names the pages answer to besides the loopback's; others are refused")
+    brand: str = setting("jetmail", "name shown on every page")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """[log] Standard error, one line an event."""
+
+    format: Literal["text", "json"] = setting("text", "text for people, json for collectors")
+    level: Literal["debug", "info", "warn", "error"] = setting("info", "least severe event written")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything, with defaults filled in. `root` is the directory that holds etc/ and var/; `file` where it was read from."""
+
+    root: Path
+    file: Path
+    server: Server = Server()
+    store: Store = Store()
+    listener: tuple[Listener, ...] = ()
+    smtp: Smtp = Smtp()
+    tls: Tls = Tls()
+    queue: Queue = Queue()
+    delivery: Delivery = Delivery()
+    dns: Dns = Dns()
+    web: Web = Web()
+    log: Log = Log()
+
+    def path(self, name: str) -> Path:
+        """A path of the configuration, relative ones to the root."""
+        return self.root / name
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return self.path(self.server.state)
+
+    @property
+    def database(self) -> Path:
+        """The store's file."""
+        return self.state / "jetmail.db"
+
+    @property
+    def rules_file(self) -> Path:
+        """The rule chain."""
+        return self.file.parent / "rules.toml"
+
+    @property
+    def socket(self) -> Path:
+        """The local socket the command line wakes the process by."""
+        return self.state / "jetmail.sock"
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """The listeners, or the three usual ones when none is configured."""
+        return self.listener or (Listener(), Listener(kind="submission", port=587), Listener(kind="submissions", port=465))
+
+
+SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Tls, Queue, Delivery, Dns, Web, Log)
+
+
+def load(file: Path | str) -> Config:
+    """Read and check a file. Raises ConfigError with every fault."""
+    file = Path(file).resolve()
+    try:
+        raw = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError([f"{file}: the file does not exist (bin/jetmail init DIR makes one)"]) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([f"{file}: {error}"]) from error
+    return parse(raw, file)
+
+
+def parse(raw: dict[str, Any], file: Path) -> Config:
+    """Check settings already read from `file`. Raises ConfigError with every fault."""
+    root = file.parent.parent if file.parent.name == "etc" else file.parent
+    problems: list[str] = []
+    sections: dict[str, Any] = {}
+    known = {field.name: field for field in dataclasses.fields(Config) if field.name not in ("root", "file")}
+    hints = typing.get_type_hints(Config)
+    for key, value in raw.items():
+        if key not in known:
+            problems.append(f"{file.name}: {key}: unknown section (known: {', '.join(known)})")
+            continue
+        try:
+            sections[key] = _converter().structure(value, hints[key])
+        except Exception as error:
+            problems += [f"{file.name}: {key}{'.' if at and at[0] != '[' else ''}{at}: {reason}" for at, reason in _faults(error)]
+    config = Config(root, file, **sections)
+    problems += [f"{file.name}: {problem}" for problem in _contradictions(config)]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def effective(config: Config) -> list[tuple[str, str]]:
+    """(key, value) of every setting as it is in force, secrets masked: for the log at boot and for `config show`."""
+    result = []
+    for name in (field.name for field in dataclasses.fields(Config) if field.name not in ("root", "file")):
+        section = config.listeners if name == "listener" else getattr(config, name)
+        for index, part in enumerate(section if isinstance(section, tuple) else (section,)):
+            label = f"{name}[{index}]" if isinstance(section, tuple) else name
+            for field in dataclasses.fields(part):
+                value = getattr(part, field.name)
+                shown = "***" if field.metadata.get("secret") and value else _toml(value)
+                result.append((f"{label}.{field.name}", shown))
+    return result
+
+
+def example() -> str:
+    """The text of etc/jetmail.toml: every setting with its sentence, its bounds and its default, commented out."""
+    lines = [
+        "# jetmail's settings. Every line that begins with '# name =' shows a default; take the '# ' away to change it.",
+        "# Paths are relative to the directory that holds etc/ and var/. `jetmail check` names every mistake at once.",
+        "# What people change while it runs (domains, users, rules, thresholds) is not here but in the store.",
+    ]
+    for section in SECTIONS:
+        name = section.__name__.lower()
+        lines += ["", "# " + (section.__doc__ or "").split("] ", 1)[1], *(["#", "# [[listener]]"] if name == "listener" else [f"[{name}]"])]
+        for field in dataclasses.fields(section):
+            low, high = field.metadata["low"], field.metadata["high"]
+            bounds = f" ({low:.12g} to {high:.12g})" if low is not None and high is not None else f" (at least {low:.12g})" if low is not None else ""
+            lines += [f"# {field.metadata['text']}{bounds}", f"# {field.name} = {_toml(field.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(each) for each in value) + "]"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
+    converter.register_structure_hook(int, lambda value, _: _number(value, int))
+    converter.register_structure_hook(float, lambda value, _: _number(value, float))
+    converter.register_structure_hook(str, lambda value, _: _text(value))
+    converter.register_structure_hook(bool, lambda value, _: _flag(value))
+    converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is Literal, lambda value, kind: _choice(value, typing.get_args(kind)))
+    converter.register_structure_hook_func(
+        lambda kind: typing.get_origin(kind) is tuple, lambda value, kind: _list(converter, value, typing.get_args(kind)[0])
+    )
+    for section in SECTIONS:
+        converter.register_structure_hook(section, _bounded(section, make_dict_structure_fn(section, converter, _cattrs_forbid_extra_keys=True)))
+    return converter
+
+
+def _bounded(section: type, build: Any) -> Any:
+    def structure(value: Any, kind: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("must be a table of settings")
+        made = build(value, kind)
+        faults = []
+        for field in dataclasses.fields(section):
+            low, high = field.metadata["low"], field.metadata["high"]
+            given = getattr(made, field.name)
+            for number in given if isinstance(given, tuple) else (given,):
+                if isinstance(number, int | float) and ((low is not None and number < low) or (high is not None and number > high)):
+                    faults.append(_Bound(field.name, f"{number:g} is not between {low or 0:g} and {high:g}" if high is not None else f"must be at least {low:g}"))
+        if faults:
+            raise ExceptionGroup("bounds", faults)
+        return made
+
+    return structure
+
+
+class _Bound(ValueError):
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(reason)
+        self.key = key
+
+
+def _number(value: Any, kind: type) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and value != int(value)) or value != value:
+        raise ValueError("must be a whole number" if kind is int else "must be a number")
+    return kind(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text in quotes")
+    if any(ord(character) < 32 for character in value):
+        raise ValueError("must not have control characters")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _choice(value: Any, words: tuple) -> Any:
+    if value not in words:
+        raise ValueError(f"must be one of {', '.join(words)}")
+    return value
+
+
+def _list(converter: cattrs.Converter, value: Any, kind: Any) -> tuple:
+    if not isinstance(value, list):
+        raise ValueError("must be a list in [ ]")
+    faults: list[Exception] = []
+    made = []
+    for index, each in enumerate(value):
+        try:
+            made.append(converter.structure(each, kind))
+        except Exception as error:
+            faults += [_Bound(f"[{index}]{'.' if at else ''}{at}", reason) for at, reason in _faults(error)]
+    if faults:
+        raise ExceptionGroup("list", faults)
+    return tuple(made)
+
+
+def _faults(error: BaseException, at: str = "") -> list[tuple[str, str]]:
+    """Every fault inside cattrs' group of groups as (key, reason)."""
+    if isinstance(error, _Bound):
+        return [(at + error.key if not at or error.key.startswith("[") else f"{at}.{error.key}", str(error))]
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        return [(f"{at}.{key}".strip("."), "unknown setting") for key in sorted(error.extra_fields)]
+    if not isinstance(error, BaseExceptionGroup):
+        return [(at, str(error))]
+    result = []
+    for inner in error.exceptions:
+        note = next((each for each in getattr(inner, "__notes__", []) if hasattr(each, "name")), None)
+        result += _faults(inner, f"{at}.{note.name}".strip(".") if note is not None else at)
+    return result
+
+
+_HOST = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+
+
+def split_host_port(text: str) -> tuple[str, int]:
+    """'mail.example.test:25', '192.0.2.1:25' or '[2001:db8::1]:25' -> (host, port). Raises ValueError with the reason."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ValueError("must be HOST:PORT with a port from 1 to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+    if not _HOST.fullmatch(host):
+        raise ValueError("must be HOST:PORT; an IPv6 address stands in brackets")
+    return host.lower(), int(port)
+
+
+def _contradictions(config: Config) -> list[str]:
+    """Faults no single setting shows."""
+    problems = []
+
+    def check(key: str, test: Any, value: str, words: str) -> None:
+        if value:
+            try:
+                test(value)
+            except ValueError:
+                problems.append(f"{key}: {value!r} is not {words}")
+
+    if config.server.hostname and not _HOST.fullmatch(config.server.hostname):
+        problems.append(f"server.hostname: {config.server.hostname!r} is not a host name")
+    for index, listener in enumerate(config.listener):
+        check(f"listener[{index}].address", ipaddress.ip_address, listener.address, "an IP address")
+        for network in listener.proxy_from:
+            check(f"listener[{index}].proxy_from", ipaddress.ip_network, network, "a network (192.0.2.0/24)")
+    check("web.address", ipaddress.ip_address, config.web.address, "an IP address")
+    if config.web.port and config.web.address and not _is_loopback(config.web.address):
+        problems.append("web.address: must be a loopback address while the pages have no sign-in")
+    check("delivery.source_ipv4", ipaddress.IPv4Address, config.delivery.source_ipv4, "an IPv4 address")
+    check("delivery.source_ipv6", ipaddress.IPv6Address, config.delivery.source_ipv6, "an IPv6 address")
+    check("delivery.smarthost", split_host_port, config.delivery.smarthost, "HOST:PORT")
+    if config.delivery.smarthost_username and config.delivery.smarthost_tls not in ("required", "verified"):
+        problems.append("delivery.smarthost_tls: must be 'required' or 'verified' when a user name is set: a password never goes in clear")
+    if bool(config.tls.certificate) != bool(config.tls.key):
+        problems.append("tls.key: certificate and key must be given together")
+    if not config.queue.retries:
+        problems.append("queue.retries: needs at least one entry")
+    if config.queue.probe_first > config.queue.probe_last:
+        problems.append("queue.probe_first: must not be longer than probe_last")
+    return problems
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return True  # said already
+
+
+def password(config: Config) -> str:
+    """The smarthost's password from its file. Raises ConfigError."""
+    name = config.delivery.smarthost_password_file
+    if not name:
+        return ""
+    try:
+        return config.path(name).read_text("utf-8").strip(os.linesep)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{config.file.name}: delivery.smarthost_password_file: {error}"]) from error
