@@ -26,8 +26,8 @@ _FINAL = frozenset({Status.DELIVERED, Status.REJECTED, Status.BLOCKED, Status.SP
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The octets of a message, CRLF line ends, no dot-stuffing. Inline: `data` is all of it. Spooled: `header` (edited, with the empty line) and then the
-    file `spool` from `spool_offset` on. `size` counts what a peer will get. `id` 0: not stored yet."""
+    """The octets of a message, CRLF line ends, no dot-stuffing. Inline: `data` is all of it. Spooled: `header` (edited, with the empty line)
+    and then the file `spool` from `spool_offset` on. `size` counts what a peer will get. `id` 0: not stored yet."""
 
     size: int
     data: bytes | None
@@ -39,7 +39,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """One recipient of a NewMessage. `recipient` as at RCPT, `domain` its domain, `target` where it really goes, `destination` the target's domain."""
+    """One recipient of a NewMessage. `recipient` as at RCPT, `domain` its domain, `target` where it really goes, `destination` that one's."""
 
     recipient: str
     domain: str
@@ -55,8 +55,8 @@ class NewDelivery:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message about to be stored. `received` and `first_retry` are epoch seconds, `sender` '' the null sender, `findings` JSON, `response` what the client
-    was told. `claimed`: the queue has room, so the first attempt is recorded now (attempts 1, the next due at `first_retry`)."""
+    """A message about to be stored. `received` and `first_retry` are epoch seconds, `sender` '' the null sender, `findings` JSON, `response` what the
+    client was told. `claimed`: the queue has room, so the first attempt is recorded now (attempts 1, the next due at `first_retry`)."""
 
     uid: str
     direction: str
@@ -160,11 +160,11 @@ class Event:
 
 
 _INSERT_CONTENT = "INSERT INTO content (size, spool, spool_offset, header, data) VALUES (?, ?, ?, ?, ?)"
-_INSERT_MESSAGE = """INSERT INTO messages (uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address, client_port,
-    helo, tls, user, listener, body, smtputf8, ret, envid, requiretls, score, findings, response)
+_INSERT_MESSAGE = """INSERT INTO messages (uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address,
+    client_port, helo, tls, user, listener, body, smtputf8, ret, envid, requiretls, score, findings, response)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_INSERT_DELIVERY = """INSERT INTO deliveries (message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts, next_attempt,
-    finished, notify, orcpt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_DELIVERY = """INSERT INTO deliveries (message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts,
+    next_attempt, finished, notify, orcpt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def accept(conn: Connection, new: NewMessage) -> Accepted:
@@ -207,8 +207,9 @@ def accept(conn: Connection, new: NewMessage) -> Accepted:
         if item.status == Status.QUEUED and not item.held
     )
     facts = MessageFacts(
-        message_id, new.uid, new.sender, new.size, new.body, new.smtputf8, new.ret, new.envid, new.requiretls, received, content_id, new.direction, new.user
-    )
+        message_id, new.uid, new.sender, new.size, new.body, new.smtputf8, new.ret, new.envid, new.requiretls, received, content_id, new.direction,
+        new.user,
+    )  # fmt: skip
     return Accepted(message_id, new.uid, due, facts)
 
 
@@ -226,10 +227,10 @@ def content(conn: Connection, content_id: int) -> Content:
     return Content(size, data, header or b"", spool or "", offset, content_id)
 
 
-_MESSAGE_COLUMNS = """id, uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address, client_port, helo, tls, user,
-    listener, body, smtputf8, ret, envid, requiretls, score, findings, response"""
-_DELIVERY_COLUMNS = """id, message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts, next_attempt, finished, notify,
-    orcpt, delay_notified"""
+_MESSAGE_COLUMNS = """id, uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address, client_port, helo, tls,
+    user, listener, body, smtputf8, ret, envid, requiretls, score, findings, response"""
+_DELIVERY_COLUMNS = """id, message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts, next_attempt, finished,
+    notify, orcpt, delay_notified"""
 
 
 def by_uid(conn: Connection, uid: str) -> Message | None:
@@ -247,7 +248,7 @@ def by_id(conn: Connection, message_id: int) -> Message | None:
 def deliveries_of(conn: Connection, message_id: int) -> tuple[DeliveryRow, ...]:
     """The message's deliveries in the order of its recipients."""
     rows = conn.execute(f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE message_id = ? ORDER BY id", (message_id,)).fetchall()
-    return tuple(DeliveryRow(*row[:9], bool(row[9]), *row[10:16], bool(row[16])) for row in rows)
+    return tuple(_delivery(row) for row in rows)
 
 
 def timeline(conn: Connection, message: Message) -> tuple[Event, ...]:
@@ -271,7 +272,15 @@ def add_event(conn: Connection, message_id: int, delivery_id: int | None, at: fl
 
 
 def _message(row: tuple) -> Message:
-    return Message(*row[:17], bool(row[17]), *row[18:20], bool(row[20]), row[21], _objects(row[22]), row[23])
+    values = list(row)
+    values[17], values[20], values[22] = bool(row[17]), bool(row[20]), _objects(row[22])
+    return Message(*values)
+
+
+def _delivery(row: tuple) -> DeliveryRow:
+    values = list(row)
+    values[9], values[16] = bool(row[9]), bool(row[16])
+    return DeliveryRow(*values)
 
 
 def _objects(text: str) -> tuple[dict[str, Any], ...]:
