@@ -1,0 +1,152 @@
+"""What a command works with: the directory, its settings, the store, who acts, where answers go.
+
+Everything is made when it is first asked for, so that `--help` and a wrong option touch no file. The store is opened in this process
+(InlineDatabase): the same use cases as in the portal, whether jetmail runs or not. `changed` nudges a running process after a write.
+
+Raises UsageError without a directory, ConfigError for its settings, StoreError or SchemaError for its store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TextIO
+
+from twisted.internet.defer import Deferred
+
+from jetmail import config as settings
+from jetmail import resources
+from jetmail.cli import output
+from jetmail.cli.wake import wake
+from jetmail.errors import NotFoundError, UsageError
+from jetmail.store.database import InlineDatabase
+
+DEFAULT_DIRECTORY = Path("var") / "jetmail"
+
+
+class Context:
+    """One run of one command."""
+
+    def __init__(
+        self, out: TextIO, err: TextIO, inp: TextIO, seconds: Callable[[], float], directory: str = "", as_json: bool = False, never_ask: bool = False
+    ) -> None:
+        self.out = out
+        self.err = err
+        self.inp = inp
+        self.seconds = seconds
+        self._directory = directory
+        self._as_json = as_json
+        self._never_ask = never_ask
+        self._opened: list[InlineDatabase] = []
+
+    @cached_property
+    def directory(self) -> Path:
+        """--dir, else $JETMAIL_DIR, else ./var/jetmail, else the current directory when it is one."""
+        given = self._directory or os.environ.get("JETMAIL_DIR", "")
+        if given:
+            return Path(given).absolute()
+        here = Path.cwd()
+        is_ours = (here / "etc" / settings.FILE_NAME).is_file() and (here / "etc").resolve() != resources.defaults().resolve()
+        if is_ours and not (here / DEFAULT_DIRECTORY).is_dir():
+            return here
+        return here / DEFAULT_DIRECTORY
+
+    @property
+    def config_file(self) -> Path:
+        """The directory's settings."""
+        return self.directory / "etc" / settings.FILE_NAME
+
+    @cached_property
+    def config(self) -> settings.Config:
+        """The settings. Raises ConfigError, or UsageError when this is no jetmail directory."""
+        if not self.config_file.is_file():
+            raise UsageError("--dir", f"{self.directory} has no etc/{settings.FILE_NAME}; make a directory with: jetmail init DIR")
+        return settings.load(self.config_file)
+
+    @cached_property
+    def db(self) -> InlineDatabase:
+        """The store, made when there is none yet, brought up to date never (that is `migrate`). Raises StoreError, SchemaError."""
+        from jetmail.store import migrations
+
+        path = self.config.database
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            migrations.apply(str(path))
+        elif (version := migrations.schema_version(str(path))) != migrations.SCHEMA_VERSION:
+            advice = "run: jetmail migrate" if version < migrations.SCHEMA_VERSION else "it was made by a newer jetmail"
+            raise UsageError("store", f"{path} has schema {version}, this program {migrations.SCHEMA_VERSION}; {advice}")
+        database = InlineDatabase(str(path))
+        self._opened.append(database)
+        return database
+
+    @cached_property
+    def actor(self) -> Any:
+        """Who acts: whoever may read and write the store's file is the sysadmin."""
+        from jetmail.actions.access import Actor
+
+        return Actor.sysadmin(f"cli:{os.environ.get('SUDO_USER') or os.environ.get('USER') or os.getuid()}")
+
+    def changed(self) -> None:
+        """Something was written: a running process should look."""
+        wake(self.config.socket)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for database in self._opened:
+            database.close()
+
+    # answers
+
+    def say(self, text: str) -> None:
+        """A line for people; nothing with --json, where only objects are printed."""
+        if not self._as_json:
+            print(text, file=self.out)
+
+    def show(self, rows: Iterable[Any], headings: Sequence[str], cells: Callable[[Any], Sequence[object]], empty: str = "") -> None:
+        """Many: a table of `cells(row)`, or the rows as they are with --json."""
+        if self._as_json:
+            for row in rows:
+                output.json_line(self.out, row)
+            return
+        rows = list(rows)
+        if rows or not empty:
+            output.table(self.out, headings, [cells(row) for row in rows])
+        else:
+            print(empty, file=self.out)
+
+    def show_one(self, value: Any, items: Sequence[tuple[str, object]]) -> None:
+        """One: `items` as 'name  value' lines, or `value` with --json."""
+        if self._as_json:
+            output.json_line(self.out, value)
+        else:
+            output.pairs(self.out, items)
+
+    def confirm(self, question: str) -> bool:
+        """Ask before what cannot be taken back. Without a terminal, or with --yes, nobody is asked and the answer is yes."""
+        if self._never_ask or not self.inp.isatty():
+            return True
+        print(f"{question} [y/N] ", end="", file=self.err, flush=True)
+        return self.inp.readline().strip().lower() in ("y", "yes")
+
+
+def settled(value: Any) -> Any:
+    """The result of an action over a store that works at once: its Deferred has fired. Raises what it failed with."""
+    if not isinstance(value, Deferred):
+        return value
+    results: list[Any] = []
+    failures: list[BaseException] = []
+    value.addCallbacks(results.append, lambda failure: failures.append(failure.value))
+    if failures:
+        raise failures[0]
+    if not results:
+        raise RuntimeError("an action over InlineDatabase did not finish at once")
+    return results[0]
+
+
+def found(value: Any, what: str) -> Any:
+    """`value`, or NotFoundError saying what is not there."""
+    if value is None:
+        raise NotFoundError(f"{what}: not found")
+    return value

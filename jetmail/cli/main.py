@@ -1,0 +1,102 @@
+"""The command line's front door: `jetmail [--dir DIR] COMMAND ...`.
+
+`main` is the whole of it as a function: arguments in, exit code out, nothing global touched; `console` is what the installed `jetmail` calls.
+Exit codes: 0 done, 1 failed (not found, not possible now, store trouble), 2 the command line or the settings make no sense and nothing was done,
+3 `check` found problems, 130 interrupted. Errors go to standard error, one a line, as `jetmail: field: reason`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import TextIO
+
+from twisted.python.runtime import seconds as system_seconds
+
+from jetmail.cli import alias, demo, domain, log, message, queue, recipient, rule, serve, setup, stats
+from jetmail.cli.context import Context
+from jetmail.cli.parser import FAILED, OK, USAGE, Commands, Parser
+from jetmail.errors import ConfigError, ConflictError, JetmailError, NotFoundError, UsageError
+
+FAMILIES = (setup, serve, demo, domain, recipient, alias, queue, log, message, rule, stats)
+
+_EPILOG = """\
+DIR holds etc/ (settings) and var/ (store). Without --dir it is $JETMAIL_DIR, else ./var/jetmail, else the current directory.
+Exit codes: 0 done, 1 failed or not found, 2 usage or settings, 3 `check` found problems.
+
+example:
+  jetmail demo
+  jetmail init /var/lib/jetmail
+  jetmail --dir /var/lib/jetmail domain add example.org --destination mail.example.org:25 --verified"""
+
+
+def build_parser() -> Parser:
+    """All commands of all families."""
+    parser = Parser(prog="jetmail", description="A mail appliance: receives, judges, queues durably and delivers.", epilog=_EPILOG)
+    parser.add_argument("--dir", default="", metavar="DIR", help="the jetmail directory to work on")
+    parser.add_argument("--version", action="version", version=f"jetmail {_version()}")
+    commands = Commands(parser.add_subparsers(title="commands", metavar="COMMAND", dest="command_name", required=True, parser_class=Parser))
+    for family in FAMILIES:
+        family.register(commands)
+    return parser
+
+
+def main(
+    argv: Sequence[str],
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+    inp: TextIO | None = None,
+    seconds: Callable[[], float] = system_seconds,
+) -> int:
+    """Run one command. -> its exit code. SystemExit comes out only for --help and --version."""
+    out, err, inp = out or sys.stdout, err or sys.stderr, inp or sys.stdin
+    context = None
+    try:
+        arguments = build_parser().parse_args(list(argv))
+        context = Context(out, err, inp, seconds, getattr(arguments, "dir", ""), arguments.json, getattr(arguments, "yes", False))
+        return arguments.run(context, arguments) or OK
+    except ConfigError as error:
+        return _failed(err, error.problems, USAGE)
+    except UsageError as error:
+        return _failed(err, (str(error),), USAGE)
+    except (NotFoundError, ConflictError) as error:
+        return _failed(err, (str(error),), FAILED)
+    except JetmailError as error:
+        return _failed(err, (f"store: {error}" if "store" in type(error).__name__.lower() else str(error),), FAILED)
+    except OSError as error:
+        return _failed(err, (f"{error.filename or 'system'}: {error.strerror or error}",), FAILED)
+    finally:
+        if context is not None:
+            context.close()
+
+
+def _failed(err: TextIO, problems: Sequence[str], code: int) -> int:
+    for problem in problems:
+        print(f"jetmail: {problem}", file=err)
+    return code
+
+
+def _version() -> str:
+    try:
+        return metadata.version("jetmail")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def console() -> None:
+    """The installed command."""
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `jetmail log | head`: nobody reads on; python must not complain at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OK
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    console()
