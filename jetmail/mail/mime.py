@@ -1,0 +1,264 @@
+"""The body of a message as parts (RFC 2045-2047, 2183, 2231), for rules: what is attached, what the text says. Bounded whatever it is given.
+
+Promises
+- Never raises. Parts, depth, boundary hits, header octets of a part and decoded text are capped; a cap that was reached is named in `flaws`.
+- The body is walked with plain searches for the boundary lines, so that the time is that of a few passes over memory, whatever is in there;
+  the standard library's parser (policy compat32) is only given the header of a single part, cut to MAX_PART_HEADER.
+- Reads, never repairs: how a mail program might read a malformed message is for rules to score, by `flaws`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message as Fields
+from email.policy import compat32
+from html import unescape
+
+from jetmail.mail import encoded
+
+MAX_PARTS = 500
+MAX_DEPTH = 16
+MAX_HITS = 5_000  # boundary look-alikes
+MAX_PART_HEADER = 8 * 1024
+MAX_TEXT = 256 * 1024  # characters of decoded text in all
+MAX_FILE_NAME = 255
+
+_HEAD_END = re.compile(rb"\A\r?\n|\n\r?\n")
+_WORD = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One leaf. `start` and `end` are the place of its encoded octets in the message. `file_name` decoded, without directories; '' when it has none."""
+
+    content_type: str
+    disposition: str
+    file_name: str
+    charset: str
+    encoding: str
+    depth: int
+    start: int
+    end: int
+
+    @property
+    def extension(self) -> str:
+        """Lower-case, without the dot; '' when there is none."""
+        stem, dot, extension = self.file_name.rpartition(".")
+        return extension.strip().lower() if dot and stem else ""
+
+    @property
+    def is_attachment(self) -> bool:
+        """Said to be one, or named, or nothing a mail program shows as the text of a message."""
+        if self.disposition == "attachment" or self.file_name:
+            return True
+        return not self.content_type.startswith(("text/", "multipart/", "message/delivery-status", "message/disposition-notification"))
+
+    def decoded(self, octets: bytes, limit: int) -> bytes:
+        """At most about `limit` decoded octets of the part, from the octets of the message it was read from."""
+        raw = octets[self.start : min(self.end, self.start + limit * 4 + 4096)]
+        if self.encoding == "base64":
+            return encoded.from_base64(raw)[:limit]
+        if self.encoding == "quoted-printable":
+            return binascii.a2b_qp(raw)[:limit]
+        return raw[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """All leaves, the text of those that are text (HTML without its tags), and what was wrong: words of 'parts', 'depth', 'boundary' (a multipart without a
+    usable one), 'unclosed' (its end never came), 'header' (a part's header too large), 'hits'."""
+
+    parts: tuple[Part, ...]
+    text: str
+    flaws: frozenset[str]
+
+    @property
+    def attachments(self) -> tuple[Part, ...]:
+        """The leaves that are attachments."""
+        return tuple(part for part in self.parts if part.is_attachment)
+
+
+class _Walk:
+    """The state of one reading: what was found and what may still be spent."""
+
+    __slots__ = ("flaws", "hits", "octets", "parts")
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+        self.parts: list[Part] = []
+        self.flaws: set[str] = set()
+        self.hits = 0
+
+
+def parse_structure(octets: bytes) -> Structure:
+    """A whole message -> its Structure."""
+    walk = _Walk(octets)
+    _read(walk, 0, len(octets), 0, "text/plain")
+    return Structure(tuple(walk.parts), _text(octets, walk.parts), frozenset(walk.flaws))
+
+
+def _read(walk: _Walk, start: int, end: int, depth: int, default: str) -> None:
+    """One entity (header, empty line, body) between two offsets."""
+    if len(walk.parts) >= MAX_PARTS:
+        walk.flaws.add("parts")
+        return
+    head_end, body = _split(walk, start, end, depth)
+    fields = _fields(walk.octets[start:head_end])
+    content_type = _content_type(fields, default)
+    if depth < MAX_DEPTH and content_type.startswith("multipart/"):
+        boundary = _parameter(fields, "boundary", "content-type")
+        if boundary and len(boundary) <= 200:
+            _read_parts(walk, body, end, depth, boundary, "message/rfc822" if content_type == "multipart/digest" else "text/plain")
+            return
+        walk.flaws.add("boundary")
+    elif depth >= MAX_DEPTH:
+        walk.flaws.add("depth")
+    encoding = _field(fields, "content-transfer-encoding").strip().lower()[:40]
+    if depth < MAX_DEPTH and content_type == "message/rfc822" and encoding not in ("base64", "quoted-printable"):
+        _read(walk, body, end, depth + 1, "text/plain")
+        return
+    disposition = _field(fields, "content-disposition").partition(";")[0].strip().lower()[:40]
+    charset = _parameter(fields, "charset", "content-type")[:40]
+    walk.parts.append(Part(content_type, disposition, _file_name(fields), charset, encoding, depth, body, end))
+
+
+def _split(walk: _Walk, start: int, end: int, depth: int) -> tuple[int, int]:
+    """-> (end of the header that is looked at, start of the body)."""
+    limit = MAX_PART_HEADER if depth else MAX_PART_HEADER * 16
+    octets = walk.octets
+    if octets.startswith(b"\r\n", start):
+        return start, min(start + 2, end)
+    if octets.startswith(b"\n", start):
+        return start, min(start + 1, end)
+    found = _HEAD_END.search(octets, start, min(end, start + limit))
+    if found is None:
+        if end - start > limit:
+            walk.flaws.add("header")
+            return start + limit, start + limit
+        return end, end
+    return found.start() + 1, found.end()
+
+
+def _read_parts(walk: _Walk, start: int, end: int, depth: int, boundary: str, default: str) -> None:
+    mark = b"--" + boundary.encode("utf-8", "surrogateescape")
+    octets = walk.octets
+    part = -1  # where the part being read started; -1 is the preamble
+    position = start
+    while True:
+        hit = octets.find(mark, position, end)
+        if hit < 0:
+            break
+        walk.hits += 1
+        if walk.hits > MAX_HITS:
+            walk.flaws.add("hits")
+            break
+        position = hit + len(mark)
+        if hit > start and octets[hit - 1 : hit] != b"\n":
+            continue
+        line_end = octets.find(b"\n", position, min(end, position + 200))
+        tail = octets[position : line_end if line_end >= 0 else min(end, position + 200)].rstrip(b"\r")
+        is_close = tail.startswith(b"--")
+        if (tail[2:] if is_close else tail).strip(b" \t"):
+            continue  # a longer boundary that begins like ours
+        if part >= 0:
+            stop = hit - 2 if octets[hit - 2 : hit] == b"\r\n" else hit - 1  # RFC 2046 5.1.1: the line end before belongs to the boundary
+            _read(walk, part, max(part, stop), depth + 1, default)
+        if is_close:
+            return
+        part = position = line_end + 1 if line_end >= 0 else end
+        if len(walk.parts) >= MAX_PARTS:
+            walk.flaws.add("parts")
+            return
+    walk.flaws.add("unclosed")
+    if part >= 0:
+        _read(walk, part, end, depth + 1, default)
+
+
+def _fields(header: bytes) -> Fields:
+    """The MIME fields of a part through the standard library, which is given nothing but those."""
+    kept, keeps = [], False
+    for line in header.split(b"\n")[:2000]:
+        keeps = keeps if line[:1] in (b" ", b"\t") else line[:8].lower() == b"content-"
+        if keeps and len(kept) < 200:
+            kept.append(line[:2000].rstrip(b"\r"))
+    try:
+        return message_from_bytes(b"\n".join(kept) + b"\n\n", policy=compat32)
+    except Exception:  # the parser's own faults on hostile input (RecursionError, IndexError, ...): a part without fields
+        return Fields(policy=compat32)
+
+
+def _field(fields: Fields, name: str) -> str:
+    try:
+        return str(fields.get(name, ""))
+    except Exception:  # see _fields
+        return ""
+
+
+def _content_type(fields: Fields, default: str) -> str:
+    value = _field(fields, "content-type").partition(";")[0].strip().lower()
+    if not value:
+        return default
+    return value if _WORD.fullmatch(value) else "text/plain"  # RFC 2045 5.2
+
+
+def _parameter(fields: Fields, name: str, header: str) -> str:
+    try:
+        value = fields.get_param(name, "", header)
+        if isinstance(value, tuple):
+            charset, _, octets = value
+            return encoded.to_text(str(octets).encode("latin-1", "replace"), charset or "").strip()
+        return str(value).strip()
+    except Exception:  # see _fields
+        return ""
+
+
+def _file_name(fields: Fields) -> str:
+    name = _parameter(fields, "filename", "content-disposition") or _parameter(fields, "name", "content-type")
+    if not name:
+        return ""
+    raw = encoded.decode(name.encode("utf-8", "surrogateescape"))
+    return raw.replace("\\", "/").rpartition("/")[2].strip()[-MAX_FILE_NAME:]
+
+
+def _text(octets: bytes, parts: list[Part]) -> str:
+    pieces: list[str] = []
+    left = MAX_TEXT
+    for part in parts:
+        if left <= 0:
+            break
+        if not part.content_type.startswith("text/") or part.disposition == "attachment":
+            continue
+        try:
+            text = encoded.to_text(part.decoded(octets, left), part.charset)
+        except (binascii.Error, ValueError):
+            continue
+        pieces.append(without_tags(text) if part.content_type == "text/html" else text)
+        left -= len(text)
+    return "\n".join(pieces)
+
+
+def without_tags(html: str) -> str:
+    """The text of HTML: tags, comments, styles and scripts cut out, entities resolved. For matching words, not for showing. One pass."""
+    pieces: list[str] = []
+    lowered = html.lower() if len(html.lower()) == len(html) else html  # a few letters grow when lowered, and offsets must agree
+    position = 0
+    while True:
+        opened = html.find("<", position)
+        if opened < 0:
+            pieces.append(html[position:])
+            break
+        pieces.append(html[position:opened])
+        if html.startswith("<!--", opened):
+            closed = html.find("-->", opened + 4)
+        else:
+            name = next((name for name in ("style", "script") if lowered.startswith(name, opened + 1)), "")
+            closed = lowered.find("</" + name, opened) if name else opened
+            closed = html.find(">", closed) if closed >= 0 else -1
+        if closed < 0:
+            break  # what is never closed is never shown
+        pieces.append(" ")
+        position = html.index(">", closed) + 1
+    return unescape("".join(pieces))

@@ -1,0 +1,84 @@
+"""Trace fields: the Received we add, the ones we count (RFC 5321 4.4, RFC 3848, RFC 6531 4.3, RFC 8689).
+
+Everything a stranger said (HELO, the recipient) is made harmless before it is written: no control character and no line end gets through, and
+what could close a comment is dropped. Return-Path is not added: we relay, and RFC 5321 4.4 leaves that to final delivery.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import lru_cache
+
+from jetmail.mail.message import Message
+
+MAX_RECEIVED = 50  # RFC 5321 6.3: at least 100 hops are to be allowed before a loop is certain; ours stops runaway mail earlier, and can be set
+
+_UNSAFE = re.compile(r"[^!-~\u0080-\U0010ffff]+")
+_COMMENT = re.compile(r"[()\\]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """What one Received field says. `helo` as the client gave it, `address` its IP, `tls` '' or the version, `cipher` '' or its name, `user` whether it logged
+    in (never who), `recipient` '' unless there is exactly one."""
+
+    helo: str
+    address: str
+    hostname: str
+    uid: str
+    time: float
+    esmtp: bool = True
+    tls: str = ""
+    cipher: str = ""
+    authenticated: bool = False
+    smtputf8: bool = False
+    recipient: str = ""
+
+
+def received(hop: Hop) -> bytes:
+    """The field, folded, with its final CRLF."""
+    helo = _safe(hop.helo) or "unknown"
+    address = f"[IPv6:{hop.address}]" if ":" in hop.address else f"[{hop.address}]"
+    tls = f"\r\n\t(using {_safe(hop.tls)}{' with ' + _safe(hop.cipher) if hop.cipher else ''})" if hop.tls else ""
+    recipient = f"\r\n\tfor <{_safe(hop.recipient)}>" if hop.recipient else ""
+    text = (
+        f"Received: from {helo} ({address}){tls}\r\n\tby {hop.hostname} with {protocol(hop)} id {hop.uid}{recipient};\r\n\t{rfc5322_date(hop.time)}\r\n"
+    )
+    return text.encode("utf-8" if hop.smtputf8 else "ascii", "replace")
+
+
+def protocol(hop: Hop) -> str:
+    """The `with` word: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, and UTF8SMTP... when the transaction was SMTPUTF8."""
+    if not hop.esmtp:
+        return "SMTP"
+    return ("UTF8SMTP" if hop.smtputf8 else "ESMTP") + ("S" if hop.tls else "") + ("A" if hop.authenticated else "")
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return format_datetime(datetime.fromtimestamp(second, UTC))
+
+
+def rfc5322_date(time: float) -> str:
+    """'Thu, 26 Nov 2026 10:00:00 +0000'."""
+    return _date(int(time))
+
+
+def count_received(message: Message) -> int:
+    """How many hops the message has behind it, by its own account."""
+    return message.count(b"received")
+
+
+def was_delivered_to(message: Message, addresses: frozenset[str]) -> str:
+    """The first of these Address.key that a Delivered-To field of the message names: it has been here before. '' when none."""
+    for key, _ in message.fields:
+        if key == b"delivered-to":
+            return next((text for value in message.values(b"delivered-to") if (text := value.decode("utf-8", "replace").strip("<> ").casefold()) in addresses), "")
+    return ""
+
+
+def _safe(text: str) -> str:
+    return _COMMENT.sub("", _UNSAFE.sub("", text))[:255]

@@ -1,0 +1,177 @@
+"""What a rule may answer, and what becomes of the answers: the vocabulary of judgement (design 5).
+
+A rule answers with a Verdict: findings (facts with a weight), a ruling (an action with a reason), trust, headers to add, or NO_OPINION. The
+chain writes down who said it as an Opinion. `settle` (rules.settlement) turns opinions into one Ruling per recipient and one Reply.
+
+A Ruling's reason is a word from one closed list, REASONS: it is what the store keeps, what people search for, and what decides the public
+reply. The text said to a stranger comes from that list and names no mechanism; private detail belongs in a Finding. A Verdict is checked
+when it is made: ValueError for a reason that is not on the list, a reply whose class contradicts the action, a score that is no number.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from jetmail.mail.reply import Reply
+from jetmail.mail.status import Status
+
+
+class Stage(IntEnum):
+    """When a rule is asked: at the connection, after MAIL, after each RCPT, when the content is complete, and once all its findings are known."""
+
+    CONNECT = 0
+    SENDER = 1
+    RECIPIENT = 2
+    CONTENT = 3
+    JUDGEMENT = 4
+
+
+class Kind(Enum):
+    """POLICY is never bypassed, LIST is what people decided themselves, FILTER is opinion. In the order of their precedence."""
+
+    POLICY = "policy"
+    LIST = "list"
+    FILTER = "filter"
+
+
+class Scope(Enum):
+    """Asked once for the message, or once for each recipient with that recipient's policy."""
+
+    MESSAGE = "message"
+    RECIPIENT = "recipient"
+
+
+class Level(IntEnum):
+    """Whose word a LIST rule carries, highest first (spec 10.4): the first level with an opinion decides, and allow beats block within it."""
+
+    APPLIANCE = 0
+    ACCOUNT = 1
+    ADDRESS = 2
+    DOMAIN = 3
+
+
+class OnError(Enum):
+    """What a rule that raised or took too long has said: DEFER (the sender tries again) or SKIP (nothing). A POLICY rule may only DEFER."""
+
+    DEFER = "defer"
+    SKIP = "skip"
+
+
+class Action(IntEnum):
+    """What to do with the message, from mild to harsh; of two, the harsher stands."""
+
+    PASS = 0
+    MARK = 1
+    QUARANTINE = 2
+    DEFER = 3
+    REJECT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One word of the closed list. `status` is what the log shows for a recipient ruled so; None where the message goes on or comes back."""
+
+    word: str
+    reply: Reply
+    meaning: str
+    status: Status | None = None
+
+
+_LIST = (
+    Reason("clean", Reply(250, "2.0.0", "OK"), "nothing was found against it, or a person allowed it"),
+    Reason("client", Reply(554, "5.7.1", "Connections from your address are not accepted"), "the connecting address is refused", Status.BLOCKED),
+    Reason("policy", Reply(550, "5.7.1", "Refused by local policy"), "refused by a rule the sysadmin added", Status.REJECTED),
+    Reason("size", Reply(552, "5.3.4", "Message is larger than accepted here"), "larger than the appliance takes", Status.REJECTED),
+    Reason("header", Reply(554, "5.6.0", "Message header is too large or has too many fields"), "a header no mailer would write", Status.REJECTED),
+    Reason("loop", Reply(554, "5.4.6", "Mail loop: too many hops"), "it went round in circles", Status.REJECTED),
+    Reason(
+        "bounce-recipients",
+        Reply(452, "4.5.3", "One recipient at a time for the null sender"),
+        "a bounce is for one recipient: the others are to come in transactions of their own",
+    ),
+    Reason("relay-denied", Reply(550, "5.7.1", "Relaying denied"), "the domain is not ours, or not verified", Status.REJECTED),
+    Reason("unknown-recipient", Reply(550, "5.1.1", "No such recipient here"), "the domain is ours, the address does not exist", Status.REJECTED),
+    Reason("domain-disabled", Reply(450, "4.2.1", "Mail for this domain is not accepted at the moment"), "its owner switched the domain off"),
+    Reason("blocked", Reply(550, "5.7.1", "[RULE] Blocked by recipient policy"), "a block rule of the people's own", Status.BLOCKED),
+    Reason("blocklist", Reply(550, "5.7.1", "[LIST] Blocked by recipient policy"), "the sender or network is on a block list", Status.BLOCKED),
+    Reason("virus", Reply(554, "5.7.1", "Message refused: malware"), "a scanner named malware", Status.REJECTED),
+    Reason("spam", Reply(554, "5.7.1", "[SPAM] Message refused for its content"), "its score reached the reject threshold", Status.SPAM),
+    Reason("suspect", Reply(250, "2.0.0", "OK"), "its score reached the spam threshold: held, or delivered with a mark", Status.QUARANTINED),
+    Reason("greylist", Reply(451, "4.7.1", "Greylisted, please try again in five minutes"), "its score reached the defer threshold, first contact"),
+    Reason("fault", Reply(451, "4.3.0", "Temporary failure here, please try again later"), "a part of ours failed; the sender keeps the mail"),
+)
+
+REASONS: dict[str, Reason] = {reason.word: reason for reason in _LIST}
+
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+MAX_DETAIL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fact about the message. `symbol` in capitals; `score` adds to the recipient's total; `detail` is for the log and never leaves the house by SMTP."""
+
+    symbol: str
+    score: float = 0.0
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if not _SYMBOL.fullmatch(self.symbol):
+            raise ValueError(f"finding symbol {self.symbol!r} is not capitals, digits and _")
+        if not math.isfinite(self.score):
+            raise ValueError(f"finding {self.symbol} has a score that is no number")
+        if len(self.detail) > MAX_DETAIL:
+            object.__setattr__(self, "detail", self.detail[:MAX_DETAIL])
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """`action` for `reason`, a word of REASONS. `reply` replaces the reason's public text; its class must fit: 4xx for DEFER, 5xx for REJECT."""
+
+    action: Action
+    reason: str
+    reply: Reply | None = None
+
+    def __post_init__(self) -> None:
+        if self.reason not in REASONS:
+            raise ValueError(f"reason {self.reason!r} is not on the closed list")
+        code = self.public_reply.code // 100
+        if self.action is Action.DEFER and code != 4:
+            raise ValueError(f"a deferral needs a 4xx reply, {self.reason!r} says {self.public_reply}")
+        if self.action is Action.REJECT and code != 5:
+            raise ValueError(f"a refusal needs a 5xx reply, {self.reason!r} says {self.public_reply}")
+
+    @property
+    def public_reply(self) -> Reply:
+        """What the peer hears."""
+        return self.reply if self.reply is not None else REASONS[self.reason].reply
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One rule's answer. `trusts`: whatever filters say, and lists below this rule's level, counts for nothing (a LIST rule's word; POLICY is never
+    silenced). `headers`: complete field lines without CRLF, ASCII, to be added on top of the message."""
+
+    findings: tuple[Finding, ...] = ()
+    ruling: Ruling | None = None
+    trusts: bool = False
+    headers: tuple[str, ...] = ()
+
+
+NO_OPINION = Verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """A verdict and who gave it. `recipient` is the recipient's place in the envelope, None when it is about all of them. `order` is the rule's place in
+    the effective order of its chain, so that opinions sort the same whoever answered first."""
+
+    rule: str
+    order: int
+    kind: Kind
+    level: Level
+    recipient: int | None
+    verdict: Verdict
