@@ -1,13 +1,30 @@
-"""Deliveries: the queue's rows."""
+"""Deliveries: the queue's rows, one a recipient, and what became of each attempt.
+
+Promises
+- `due` and `claim` see only what is queued and not held; `claim` records an attempt and its next due time before anybody dials, so that a crash
+  can neither hammer a peer nor lose a retry.
+- `record` is one transaction for many finished attempts: rows, events, and the content nobody needs any more. For one delivered message that is
+  four statements. It returns the spool files to delete once the transaction is on the disk.
+- A row is never deleted here; it ends as delivered or rejected and stays for the log.
+
+Other modules of the queue's half: lanes (by destination), administration (by people), settlement (record and report in one transaction).
+Decision: design 5; docs/queue.md.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from jetmail.mail.status import Status
+from jetmail.store.database import Connection
+
+OPERATOR = "operator"  # the reason of a queued delivery that somebody asked to be returned to its sender
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A queued delivery as the queue's window holds it."""
+    """A queued delivery as the queue's window holds it. `reason` and `reply` are of its last attempt."""
 
     id: int
     message_id: int
@@ -20,6 +37,8 @@ class Due:
     notify: str
     orcpt: str
     delay_notified: bool
+    reason: str = ""
+    reply: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +58,121 @@ class MessageFacts:
     content_id: int | None
     direction: str
     user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What to write for one delivery. `status` DELIVERED or REJECTED ends it; QUEUED keeps it, due at `next_attempt`, or set aside when `held`.
+    `events` are (kind, JSON detail) in order. `content_id` and `spool` name the message's content, which goes when this was its last need."""
+
+    id: int
+    message_id: int
+    at: float
+    status: str
+    reason: str
+    reply: str
+    next_attempt: float = 0.0
+    held: bool = False
+    delay_notified: bool = False
+    events: tuple[tuple[str, str], ...] = ()
+    content_id: int | None = None
+    spool: str = ""
+
+
+_DUE = """SELECT m.id, m.uid, m.sender, m.size, m.body, m.smtputf8, m.ret, m.envid, m.requiretls, m.received, m.content_id, m.direction, m.user,
+    d.id, d.message_id, d.recipient, d.target, d.destination, d.attempts, d.queued, d.next_attempt, d.notify, d.orcpt, d.delay_notified, d.reason, d.reply
+    FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+    WHERE d.status = 'queued' AND d.held = 0 AND d.destination = ? AND d.next_attempt <= ?"""
+
+
+def due(conn: Connection, now: float, destination: str, limit: int) -> list[tuple[MessageFacts, Due]]:
+    """The longest due deliveries of one destination, those of one message side by side where they fell due together."""
+    return pairs(conn.execute(_DUE + " ORDER BY d.next_attempt, d.id LIMIT ?", (destination, now, limit)))
+
+
+def overdue(conn: Connection, now: float, destination: str, ended: float, late: float, limit: int) -> list[tuple[MessageFacts, Due]]:
+    """Of the due deliveries of one destination those queued at or before `ended`, or at or before `late` without a delay notice yet; oldest first.
+    Walks all that is due there: give it to `search`, not to `read`."""
+    condition = " AND (d.queued <= ? OR (d.queued <= ? AND d.delay_notified = 0)) ORDER BY d.queued LIMIT ?"
+    return pairs(conn.execute(_DUE + condition, (destination, now, ended, late, limit)))
+
+
+def pairs(rows: Iterable[tuple]) -> list[tuple[MessageFacts, Due]]:
+    """Rows of _DUE as values."""
+    return [
+        (
+            MessageFacts(*row[:5], bool(row[5]), row[6], row[7], bool(row[8]), *row[9:13]),
+            Due(*row[13:23], bool(row[23]), row[24], row[25]),
+        )
+        for row in rows
+    ]
+
+
+def claim(conn: Connection, wanted: Sequence[tuple[int, float]]) -> set[int]:
+    """(id, next due time) -> the ids whose attempt is now recorded: those still queued, not held, and not asked back by an operator meanwhile."""
+    return {
+        delivery_id
+        for delivery_id, next_attempt in wanted
+        if conn.execute(
+            "UPDATE deliveries SET attempts = attempts + 1, next_attempt = ? WHERE id = ? AND status = 'queued' AND held = 0 AND reason <> 'operator'",
+            (next_attempt, delivery_id),
+        ).rowcount
+    }
+
+
+def unclaim(conn: Connection, parked: Sequence[tuple[int, float, str, str]]) -> None:
+    """(id, due time, reason, reply): the claimed attempt was not made after all. Reason and reply say why, where there is something to say."""
+    conn.executemany(
+        """UPDATE deliveries SET attempts = max(attempts - 1, 0), next_attempt = ?2, reason = CASE WHEN ?3 = '' OR reason = 'operator' THEN reason ELSE ?3 END,
+            reply = CASE WHEN ?3 = '' THEN reply ELSE ?4 END WHERE id = ?1 AND status = 'queued'""",
+        parked,
+    )
+
+
+def still_queued(conn: Connection, ids: Sequence[int]) -> set[int]:
+    """Those of `ids` (a few hundred at most) that may still be delivered."""
+    marks = ",".join("?" * len(ids))
+    found = conn.execute(f"SELECT id FROM deliveries WHERE id IN ({marks}) AND status = 'queued' AND held = 0 AND reason <> 'operator'", ids)
+    return {row[0] for row in found}
+
+
+def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
+    """Write what became of these deliveries. -> spool files to delete after the commit."""
+    finals, laters, events, done = [], [], [], {}
+    for item in attempted:
+        if item.status == Status.QUEUED:
+            laters.append((item.reason, item.reply, item.next_attempt, item.held, item.delay_notified, item.id))
+        else:
+            finals.append((str(item.status), item.reason, item.reply, item.at, item.id))
+            if item.content_id is not None:
+                done[item.message_id] = (item.content_id, item.spool)
+        for kind, detail in item.events:
+            events.append((item.message_id, item.id, item.at, kind, detail))
+    if finals:
+        # What a peer took is delivered, whatever an operator decided while it was on the wire; nothing else overrules him.
+        conn.executemany(
+            "UPDATE deliveries SET status = ?1, reason = ?2, reply = ?3, finished = ?4 WHERE id = ?5 AND (status = 'queued' OR ?1 = 'delivered')", finals
+        )
+    if laters:
+        conn.executemany(
+            """UPDATE deliveries SET reason = CASE WHEN reason = 'operator' THEN reason ELSE ?1 END, reply = ?2,
+                next_attempt = CASE WHEN reason = 'operator' THEN next_attempt ELSE ?3 END,
+                held = max(held, ?4), delay_notified = max(delay_notified, ?5) WHERE id = ?6 AND status = 'queued'""",
+            laters,
+        )
+    if events:
+        conn.executemany("INSERT INTO events (message_id, delivery_id, at, kind, detail) VALUES (?, ?, ?, ?, ?)", events)
+    return free_content(conn, [(message_id, content_id, spool) for message_id, (content_id, spool) in done.items()]) if done else []
+
+
+def free_content(conn: Connection, wanted: Sequence[tuple[int, int, str]]) -> list[str]:
+    """(message id, content id, spool file or ''): drop each content that no queued or quarantined delivery of its message needs. -> spool files to delete."""
+    conn.executemany(
+        """DELETE FROM content WHERE id = ?2 AND NOT EXISTS
+            (SELECT 1 FROM deliveries WHERE message_id = ?1 AND status IN ('queued', 'quarantined'))""",
+        [item[:2] for item in wanted],
+    )
+    conn.executemany(
+        "UPDATE messages SET content_id = NULL WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM content WHERE id = ?2)", [item[:2] for item in wanted]
+    )
+    return [spool for _, content_id, spool in wanted if spool and not conn.execute("SELECT 1 FROM content WHERE id = ?", (content_id,)).fetchone()]
