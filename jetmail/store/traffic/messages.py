@@ -227,8 +227,8 @@ def content(conn: Connection, content_id: int) -> Content:
     return Content(size, data, header or b"", spool or "", offset, content_id)
 
 
-_MESSAGE_COLUMNS = """id, uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address, client_port, helo, tls,
-    user, listener, body, smtputf8, ret, envid, requiretls, score, findings, response"""
+_MESSAGE_COLUMNS = """id, uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address, client_port, helo,
+    tls, user, listener, body, smtputf8, ret, envid, requiretls, score, findings, response"""
 _DELIVERY_COLUMNS = """id, message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts, next_attempt, finished,
     notify, orcpt, delay_notified"""
 
