@@ -1,9 +1,8 @@
-"""etc/jetmail.toml and docs/configuration.md, made from the settings as jetmail/config.py declares them.
+"""etc/jetmail.toml, docs/configuration.md and docs/cli.md, made from what declares them: jetmail/config.py and the commands themselves.
 
-    python -m jetmail.cli.sample        prints etc/jetmail.toml
-    python -m jetmail.cli.sample docs   prints docs/configuration.md
+    python -m jetmail.cli.sample        writes all three, in a checkout
 
-A test compares both files with what this prints, so no setting is ever without its explanation.
+A test compares the files with what this makes, so no setting and no option is ever without its explanation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""init, check, migrate, config show: before jetmail runs."""
+"""init, check, migrate, config show: what is done before jetmail runs, and looking over what is there."""
 
 from __future__ import annotations
 
