@@ -1,0 +1,53 @@
+"""Settlement: what a number of finished attempts came to, written as one transaction.
+
+Promises
+- A final failure and the report about it are one transaction: a crash leaves both or neither, so no sender is left without an answer and none gets two.
+- What happened to the lanes (down, up, woken) goes along, so that the queue makes one transaction out of everything it learnt since the last.
+
+Decision: design 4 step 9 and 10; docs/queue.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jetmail.store.database import Connection
+from jetmail.store.traffic import deliveries, lanes
+from jetmail.store.traffic.deliveries import Attempted
+from jetmail.store.traffic.lanes import LaneState
+from jetmail.store.traffic.messages import Accepted, NewMessage, accept
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """`attempted` finished deliveries, `reports` messages to their senders, `parked` claims to give back (id, due time, reason, reply),
+    `down` lanes to remember, `up` lanes to forget, `wake` lanes whose waiting mail is due at once."""
+
+    attempted: tuple[Attempted, ...] = ()
+    reports: tuple[NewMessage, ...] = ()
+    parked: tuple[tuple[int, float, str, str], ...] = ()
+    down: tuple[LaneState, ...] = ()
+    up: tuple[str, ...] = ()
+    wake: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """`spool`: files to delete now. `reports`: as stored, ready for the window. `woken`: deliveries that became due."""
+
+    spool: list[str]
+    reports: list[Accepted]
+    woken: int
+
+
+def settle(conn: Connection, now: float, settlement: Settlement) -> Settled:
+    """Write it all."""
+    spool = deliveries.record(conn, settlement.attempted) if settlement.attempted else []
+    if settlement.parked:
+        deliveries.unclaim(conn, settlement.parked)
+    reports = [accept(conn, report) for report in settlement.reports]
+    for lane in settlement.down:
+        lanes.save(conn, lane)
+    for name in settlement.up:
+        lanes.clear(conn, name)
+    return Settled(spool, reports, sum(lanes.wake(conn, now, name) for name in settlement.wake))
