@@ -8,15 +8,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Protocol
 
 from jetmail.errors import ContentMissingError, StoreError
 from jetmail.interfaces import IContentStore
-from jetmail.store.traffic.messages import Content
 
 PIECE = 65_536
 
 
-def chunks(content: Content, store: IContentStore, size: int = PIECE) -> Iterator[bytes]:
+class Stored(Protocol):
+    """What is needed of a content (store.traffic.messages.Content is one)."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def data(self) -> bytes | None: ...
+    @property
+    def header(self) -> bytes: ...
+    @property
+    def spool(self) -> str: ...
+    @property
+    def spool_offset(self) -> int: ...
+
+
+def chunks(content: Stored, store: IContentStore, size: int = PIECE) -> Iterator[bytes]:
     """The message in pieces of at most `size` octets (an inline message too). The file is closed at the end, or when the iterator is."""
     if content.data is not None:
         if len(content.data) != content.size:
@@ -41,7 +58,7 @@ def chunks(content: Content, store: IContentStore, size: int = PIECE) -> Iterato
             yield piece
 
 
-def head(content: Content, store: IContentStore, size: int) -> bytes:
+def head(content: Stored, store: IContentStore, size: int) -> bytes:
     """The first octets of the message, at most `size`: the header for a report or a page, without reading the rest."""
     gathered = b""
     pieces = chunks(content, store, min(size, PIECE))

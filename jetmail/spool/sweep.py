@@ -6,15 +6,23 @@ was promised anything. Content whose file is missing is reported, never deleted:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from jetmail.interfaces import IDatabase
 from jetmail.spool.files import FileStore
-from jetmail.store.traffic import spooled
-from jetmail.store.traffic.spooled import Spooled
+
+
+class Referred(Protocol):
+    """A content row that names a file (store.traffic.spooled.listing gives them)."""
+
+    @property
+    def spool(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +31,17 @@ class Swept:
 
     temporary: int
     orphans: int
-    missing: tuple[Spooled, ...]
+    missing: tuple[Referred, ...]
 
 
-def sweep(store: FileStore, db: IDatabase, log: Logger) -> Deferred[Swept]:
-    """See the module. Fails with StoreError when the store or the spool cannot be read."""
-    return Deferred.fromCoroutine(_sweep(store, db, log))
+def sweep(store: FileStore, referred: Iterable[Referred], log: Logger) -> Deferred[Swept]:
+    """See the module. `referred` is every file the store refers to. Fails with StoreError when the spool cannot be read."""
+    return Deferred.fromCoroutine(_sweep(store, tuple(referred), log))
 
 
-async def _sweep(store: FileStore, db: IDatabase, log: Logger) -> Swept:
+async def _sweep(store: FileStore, wanted: tuple[Referred, ...], log: Logger) -> Swept:
     temporary = await store.clear_temporary()
     present = await store.names()
-    # The rows second: a file that appeared in between would have no row yet, a row cannot appear without its file.
-    wanted: tuple[Spooled, ...] = await db.search(spooled.listing)
     orphans = present - {item.spool for item in wanted}
     for name in orphans:
         store.delete(name)
