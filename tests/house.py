@@ -59,8 +59,9 @@ WHY_ARROW: dict[str, str] = {
 }
 MUTATORS = frozenset({"append", "add", "update", "setdefault", "pop", "popitem", "clear", "extend", "insert", "remove", "discard"})
 LOOSE_END = re.compile(r"#.*\b(TO" r"DO|FIX" r"ME)\b(?!.*#\d)")
-CONTAINERS = frozenset({"list", "dict", "set", "defaultdict", "OrderedDict", "deque", "Counter", "WeakValueDictionary", "WeakKeyDictionary",
-                        "WeakSet"})
+CONTAINERS = frozenset(
+    {"list", "dict", "set", "defaultdict", "OrderedDict", "deque", "Counter", "WeakValueDictionary", "WeakKeyDictionary", "WeakSet"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +165,9 @@ def arrows(source: Source) -> Iterator[Fault]:
     if not source.path.startswith("jetmail/") or source.path == "jetmail/__init__.py":
         return
     if line_of(source.room) < 0:
-        yield source.fault(1, f"'{source.room}' is not a room of the house",
-                           "every module belongs to a room (LINES in tests/house.py draws them); move it into one")
+        yield source.fault(
+            1, f"'{source.room}' is not a room of the house", "every module belongs to a room (LINES in tests/house.py draws them); move it into one"
+        )
         return
     for item in source.imports:
         if not item.within("jetmail"):
@@ -178,8 +180,7 @@ def arrows(source: Source) -> Iterator[Fault]:
             continue
         if allowed is not None and target in allowed:
             continue
-        why = WHY_ARROW.get(source.room,
-                            "a room imports only from lines below its own; move the value down, or let app.py pass it in as an argument")
+        why = WHY_ARROW.get(source.room, "a room imports only from lines below its own; move the value down, or let app.py pass it in as an argument")
         yield source.fault(item.line, f"imports {item.dotted}: {source.room} -> {target} is not an arrow of the house", why)
 
 
@@ -195,27 +196,45 @@ def only_in(source: Source, packages: tuple[str, ...], allowed: tuple[str, ...],
 
 def libraries(source: Source) -> Iterator[Fault]:
     """Each foreign library has its rooms."""
-    yield from only_in(source, ("twisted.mail",), (),
-                       "its protocols lose or smuggle mail; use jetmail.smtp and its shells in inbound/ and outbound/")
-    yield from only_in(source, ("asyncio", "multiprocessing", "anyio", "trio"), ("tests/",),
-                       "one process, one reactor; write `async def` and await Deferreds")
+    yield from only_in(source, ("twisted.mail",), (), "its protocols lose or smuggle mail; use jetmail.smtp and its shells in inbound/ and outbound/")
+    yield from only_in(
+        source, ("asyncio", "multiprocessing", "anyio", "trio"), ("tests/",), "one process, one reactor; write `async def` and await Deferreds"
+    )
     if not source.path.startswith("jetmail/"):
         return
-    yield from only_in(source, ("sqlite3", "sqlite_utils"), ("jetmail/store/",),
-                       "only the store speaks SQL; write a function of a connection in store/directory or store/traffic and run it through IDatabase "
-                       "(the type of a connection is jetmail.store.database.Connection)")
-    yield from only_in(source, ("klein", "werkzeug"), ("jetmail/web/", "jetmail/api/"),
-                       "HTTP has two faces and no third; put the page into web/ or the resource into api/")
-    yield from only_in(source, ("jinja2",), ("jetmail/web/", "jetmail/api/", "jetmail/jobs/", "jetmail/outbound/bounce.py"),
-                       "templates are for pages and for mail written to people; elsewhere build values")
-    yield from only_in(source, ("threading", "_thread", "concurrent.futures", "twisted.internet.threads", "twisted.python.threadpool"),
-                       ("jetmail/offload.py", "jetmail/store/database.py", "jetmail/app.py", "jetmail/cli/", "jetmail/tap.py"),
-                       "only offload and store.database know threads; take an IExecutor or an IDatabase as an argument")
+    yield from only_in(
+        source,
+        ("sqlite3", "sqlite_utils"),
+        ("jetmail/store/",),
+        "only the store speaks SQL; write a function of a connection in store/directory or store/traffic and run it through IDatabase "
+        "(the type of a connection is jetmail.store.database.Connection)",
+    )
+    yield from only_in(
+        source,
+        ("klein", "werkzeug"),
+        ("jetmail/web/", "jetmail/api/"),
+        "HTTP has two faces and no third; put the page into web/ or the resource into api/",
+    )
+    yield from only_in(
+        source,
+        ("jinja2",),
+        ("jetmail/web/", "jetmail/api/", "jetmail/jobs/", "jetmail/outbound/bounce.py"),
+        "templates are for pages and for mail written to people; elsewhere build values",
+    )
+    yield from only_in(
+        source,
+        ("threading", "_thread", "concurrent.futures", "twisted.internet.threads", "twisted.python.threadpool"),
+        ("jetmail/offload.py", "jetmail/store/database.py", "jetmail/app.py", "jetmail/cli/", "jetmail/tap.py"),
+        "only offload and store.database know threads; take an IExecutor or an IDatabase as an argument",
+    )
     if source.room in ("mail", "smtp", "classifier"):
         for item in source.imports:
             if item.within("twisted"):
-                yield source.fault(item.line, f"imports {item.dotted} inside {source.room}/",
-                                   "this room is pure: no reactor, no Deferred; the shell around it has those")
+                yield source.fault(
+                    item.line,
+                    f"imports {item.dotted} inside {source.room}/",
+                    "this room is pure: no reactor, no Deferred; the shell around it has those",
+                )
     if source.room == "mail":
         for item in source.imports:
             top = item.module.split(".")[0]
@@ -229,9 +248,12 @@ def reactor(source: Source) -> Iterator[Fault]:
         if item.dotted == "twisted.internet.reactor" or item.within("twisted.internet.reactor"):
             if source.path == "jetmail/tap.py" and item.depth:
                 continue
-            yield source.fault(item.line, "imports the global reactor",
-                               "importing it installs it, and nothing that uses it can run on a Clock; take `reactor` or `clock` as an argument "
-                               "(jetmail/tap.py imports it inside makeService, once)")
+            yield source.fault(
+                item.line,
+                "imports the global reactor",
+                "importing it installs it, and nothing that uses it can run on a Clock; take `reactor` or `clock` as an argument "
+                "(jetmail/tap.py imports it inside makeService, once)",
+            )
 
 
 CLOCK_ROOMS = ("jetmail/app.py", "jetmail/offload.py", "jetmail/cli/", "twisted/")  # cli/: a person's command has its own process and its own clock
@@ -241,8 +263,10 @@ def clock(source: Source) -> Iterator[Fault]:
     """Time and randomness are arguments."""
     if source.path.startswith(CLOCK_ROOMS):
         return
-    why = ("a test must be able to set the clock and the dice; take `clock` (seconds()), `now`, or interfaces.IEntropy as an argument "
-           "(app.py gives the real ones)")
+    why = (
+        "a test must be able to set the clock and the dice; take `clock` (seconds()), `now`, or interfaces.IEntropy as an argument "
+        "(app.py gives the real ones)"
+    )
     for item in source.imports:
         if item.module in ("time", "random", "secrets"):
             yield source.fault(item.line, f"imports {item.dotted}", why)
@@ -268,27 +292,34 @@ def packages(source: Source) -> Iterator[Fault]:
         return
     for node in source.tree.body:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)):
-            yield source.fault(node.lineno, "code in __init__.py",
-                               "it runs for whoever imports any neighbour and hides who needs whom; put it into a module named for what it is")
+            yield source.fault(
+                node.lineno,
+                "code in __init__.py",
+                "it runs for whoever imports any neighbour and hides who needs whom; put it into a module named for what it is",
+            )
 
 
 def documented(source: Source) -> Iterator[Fault]:
     """A module opens with its page."""
     if ast.get_docstring(source.tree) is None:
-        yield source.fault(1, "no module docstring",
-                           "a module opens with what it is, what it promises, what it raises and which RFC sections it obeys")
+        yield source.fault(
+            1, "no module docstring", "a module opens with what it is, what it promises, what it raises and which RFC sections it obeys"
+        )
 
 
 def mutable(source: Source) -> Iterator[Fault]:
     """No state at module level."""
-    why = ("module state outlives a service, is shared by every test and cannot be two appliances in one process; make it a field of an object "
-           "that app.py builds (a constant table is UPPER_CASE and nobody changes it)")
+    why = (
+        "module state outlives a service, is shared by every test and cannot be two appliances in one process; make it a field of an object "
+        "that app.py builds (a constant table is UPPER_CASE and nobody changes it)"
+    )
     constants: set[str] = set()
     for node in source.tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         value = getattr(node, "value", None)
         made = isinstance(value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)) or (
-            isinstance(value, ast.Call) and ast.unparse(value.func).split(".")[-1] in CONTAINERS)
+            isinstance(value, ast.Call) and ast.unparse(value.func).split(".")[-1] in CONTAINERS
+        )
         for target in targets:
             if not isinstance(target, ast.Name) or not made or target.id == "__all__":
                 continue
@@ -315,8 +346,11 @@ def tidy(source: Source) -> Iterator[Fault]:
         if item.name == "*":
             yield source.fault(item.line, f"from {item.module} import *", "nobody can tell where a name comes from; import names")
         if item.name in ("inlineCallbacks", "returnValue"):
-            yield source.fault(item.line, f"imports {item.name}",
-                               "sequences are `async def`; Deferred.fromCoroutine turns one into a Deferred at a service's boundary")
+            yield source.fault(
+                item.line,
+                f"imports {item.name}",
+                "sequences are `async def`; Deferred.fromCoroutine turns one into a Deferred at a service's boundary",
+            )
     lines = source.text.count("\n")
     if lines > LONGEST_FILE:
         yield source.fault(lines, f"{lines} lines", f"a file past {LONGEST_FILE} lines is two modules; split it where its docstring says 'and'")
@@ -341,14 +375,18 @@ def hermetic(source: Source) -> Iterator[Fault]:
         return
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.sleep", "sleep"):
-            yield source.fault(node.lineno, "sleeps",
-                               "a sleeping test is slow when it works and flaky when it does not; use twisted.internet.task.Clock and advance it")
+            yield source.fault(
+                node.lineno,
+                "sleeps",
+                "a sleeping test is slow when it works and flaky when it does not; use twisted.internet.task.Clock and advance it",
+            )
     for item in source.imports:
         if item.dotted == "time.sleep":
             yield source.fault(item.line, "imports sleep", "use twisted.internet.task.Clock and advance it")
         if item.dotted == "twisted.internet.reactor":
-            yield source.fault(item.line, "uses the global reactor",
-                               "use Clock, MemoryReactorClock and StringTransport; real sockets belong to tests/live")
+            yield source.fault(
+                item.line, "uses the global reactor", "use Clock, MemoryReactorClock and StringTransport; real sockets belong to tests/live"
+            )
         if item.within("pytest_twisted"):
             yield source.fault(item.line, "uses pytest-twisted", "write trial-style SynchronousTestCase classes; pytest only runs them")
 
@@ -387,8 +425,9 @@ def telling(source: Source) -> Iterator[Fault]:
             if any("fixture" in ast.unparse(mark) for mark in node.decorator_list):
                 continue
             if not ast.get_docstring(node):
-                yield source.fault(node.lineno, f"{name} has no docstring",
-                                   "the behaviour in one sentence: it is what the reader of a failing run needs first")
+                yield source.fault(
+                    node.lineno, f"{name} has no docstring", "the behaviour in one sentence: it is what the reader of a failing run needs first"
+                )
             if not asserts(node, frozenset({name})):
                 yield source.fault(node.lineno, f"{name} asserts nothing", "a test that cannot fail proves nothing; state what must be true")
 
@@ -397,8 +436,11 @@ def anywhere(source: Source) -> Iterator[Fault]:
     """No path of one person's machine."""
     for number, line in enumerate(source.text.splitlines(), 1):
         if MACHINE_PATHS.search(line):
-            yield source.fault(number, "names a path of one machine",
-                               "the project runs wherever it is checked out; use a path relative to the file, or a temporary directory")
+            yield source.fault(
+                number,
+                "names a path of one machine",
+                "the project runs wherever it is checked out; use a path relative to the file, or a temporary directory",
+            )
 
 
 TEST_RULES = (hermetic, telling, anywhere, documented, tidy)

@@ -34,8 +34,12 @@ def test_tests(rule: Callable[[Source], Iterator[Fault]]) -> None:
 
 def test_no_machine_paths() -> None:
     """Product, scripts and documents name no path of one person's machine."""
-    texts = [Source(str(path.relative_to(house.ROOT)), path.read_text("utf-8", "replace"))
-             for folder in ("bin", "docs", "etc", ".ci") for path in sorted((house.ROOT / folder).rglob("*")) if path.is_file()]
+    texts = [
+        Source(str(path.relative_to(house.ROOT)), path.read_text("utf-8", "replace"))
+        for folder in ("bin", "docs", "etc", ".ci")
+        for path in sorted((house.ROOT / folder).rglob("*"))
+        if path.is_file()
+    ]
     faults = [fault for source in [*house.product(), *texts] for fault in house.anywhere(source)]
     assert not faults, told(faults)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import tomllib
 from collections.abc import Callable, Mapping
@@ -76,18 +76,18 @@ def _is_tables(item: Any) -> bool:
 class Appliance:
     """One jetmail in `directory`. `settings` are laid over the etc/jetmail.toml that `init` wrote."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, Any] | None = None, command: tuple[str, ...] = COMMAND,
-                 run_as: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, settings: Mapping[str, Any] | None = None, command: tuple[str, ...] = COMMAND, run_as: int | None = None
+    ) -> None:
         self.directory = directory
         self.command = command
         self.smtp_port = free_port()
         self.http_port = free_port()
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.seconds_to_ready = 0.0
         self.run_as = run_as
-        self._output: list[str] = []
-        self._arrived = threading.Event()
-        self._ready_at = 0.0
+        self._began = 0.0
+        self._from = 0
         self.cli("init", directory=False, arguments=(str(directory),))
         self.configure(settings or {})
 
@@ -102,8 +102,15 @@ class Appliance:
     def cli(self, *words: str, directory: bool = True, arguments: tuple[str, ...] = (), check: bool = True, timeout: float = 60) -> str:
         """What `bin/jetmail --dir DIR words...` prints; AssertionError with its complaint when it fails."""
         place = ("--dir", str(self.directory)) if directory else ()
-        done = subprocess.run([*self.command, *place, *words, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False,
-                              stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [*self.command, *place, *words, *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
         if check and done.returncode:
             raise AssertionError(f"jetmail {' '.join(words)} exited {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
@@ -118,35 +125,31 @@ class Appliance:
 
     def queued(self) -> list[dict[str, Any]]:
         """Every delivery that waits, however many."""
-        return self.rows("queue", "list", "--limit", "10000000", timeout=300)
+        return self.rows("queue", "list", "--limit", "1000000", timeout=300)
 
     # the process
 
+    @property
+    def database(self) -> Path:
+        """The file of its store."""
+        return self.directory / "var" / "jetmail.db"
+
+    @property
+    def log(self) -> Path:
+        """Everything it printed, over all starts."""
+        return self.directory / "output.log"
+
     def launch(self) -> None:
-        """Start it and return at once."""
-        assert self.process is None or self.process.poll() is not None, "already running"
-        self._arrived.clear()
-        began = time.perf_counter()
+        """Start it and return at once. Its output goes straight to a file: a reader beside it would take its share of two cores."""
+        assert not self.running, "already running"
+        self._from = self.log.stat().st_size if self.log.exists() else 0
         demote = {"user": self.run_as, "group": self.run_as, "extra_groups": []} if self.run_as is not None else {}
         words = ["--dir", str(self.directory), "run", "--smtp-port", str(self.smtp_port), "--http-port", str(self.http_port)]
-        process = subprocess.Popen([*self.command, *words], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   text=True, start_new_session=True, **demote)  # type: ignore[arg-type]
-        self.process = process
-        threading.Thread(target=self._listen, args=(process, began), daemon=True).start()
-
-    def _listen(self, process: subprocess.Popen[str], began: float) -> None:
-        assert process.stdout is not None
-        with process.stdout as lines, (self.directory / "output.log").open("a", encoding="utf-8") as log:
-            for line in lines:
-                if line.startswith(READY) and process is self.process:
-                    self.seconds_to_ready = time.perf_counter() - began
-                    self._arrived.set()
-                log.write(line)
-                log.flush()
-                self._output.append(line)
-                del self._output[:-200]
-        if process is self.process:
-            self._arrived.set()
+        with self.log.open("ab") as log:
+            self._began = time.perf_counter()
+            self.process = subprocess.Popen(
+                [*self.command, *words], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **demote
+            )  # type: ignore[call-overload]
 
     def start(self, timeout: float = 30) -> Appliance:
         """Start it and wait for `jetmail ready`."""
@@ -155,11 +158,14 @@ class Appliance:
         return self
 
     def wait_ready(self, timeout: float = 30) -> None:
+        """`seconds_to_ready` counts from `launch`."""
         assert self.process is not None
-        came = self._arrived.wait(timeout)
-        if not came or self.process.poll() is not None:
-            self.kill()
-            raise NotReady(f"no '{READY}' within {timeout:g} s; exit code {self.process.returncode}\n{self.output()}")
+        while not re.search(f"^{READY}", self.output(), re.MULTILINE):
+            if self.process.poll() is not None or time.perf_counter() - self._began > timeout:
+                self.kill()
+                raise NotReady(f"no '{READY}' within {timeout:g} s; exit code {self.process.returncode}\n{self.output()[-4000:]}")
+            time.sleep(0.005)
+        self.seconds_to_ready = time.perf_counter() - self._began
 
     @property
     def pid(self) -> int:
@@ -171,8 +177,10 @@ class Appliance:
         return self.process is not None and self.process.poll() is None
 
     def output(self) -> str:
-        """The last lines it printed."""
-        return "".join(self._output)
+        """What it printed since the last start (the first megabyte of it)."""
+        with self.log.open("rb") as log:
+            log.seek(self._from)
+            return log.read(1 << 20).decode("utf-8", "replace")
 
     def kill(self) -> None:
         """SIGKILL, to the process and whatever it started."""
@@ -190,7 +198,7 @@ class Appliance:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise NotReady(f"did not stop within {timeout:g} s of SIGTERM\n{self.output()}") from None
+            raise NotReady(f"did not stop within {timeout:g} s of SIGTERM\n{self.output()[-4000:]}") from None
 
     def restart(self) -> None:
         self.stop()

@@ -35,8 +35,15 @@ class Tally:
     replies: dict[str, int] = field(default_factory=dict)
 
     def summary(self) -> str:
-        return json.dumps({"accepted": self.accepted, "refused": self.refused, "broken": self.broken, "seconds": round(self.last - self.began, 6),
-                           "replies": self.replies})
+        return json.dumps(
+            {
+                "accepted": self.accepted,
+                "refused": self.refused,
+                "broken": self.broken,
+                "seconds": round(self.last - self.began, 6),
+                "replies": self.replies,
+            }
+        )
 
 
 class Refused(Exception):
@@ -48,8 +55,10 @@ def content(number: str, size: int, dice: random.Random) -> bytes:
     line = b"0123456789 the quick brown fox jumps over the lazy dog " + number.encode() + b"\r\n"
     body = line + b".begins with a dot\r\n..and with two\r\n" + dice.randbytes(24).hex().encode() + b"\r\n"
     body += line * max(0, (size - len(body) - 200) // len(line))
-    header = (f"From: Loader <loader@sender.test>\r\nTo: someone\r\nSubject: load {number}\r\nMessage-ID: <{number}@loader.sender.test>\r\n"
-              f"Date: Thu, 20 Nov 2025 07:00:00 +0000\r\nX-Digest: {hashlib.sha256(body).hexdigest()}\r\n\r\n")
+    header = (
+        f"From: Loader <loader@sender.test>\r\nTo: someone\r\nSubject: load {number}\r\nMessage-ID: <{number}@loader.sender.test>\r\n"
+        f"Date: Thu, 20 Nov 2025 07:00:00 +0000\r\nX-Digest: {hashlib.sha256(body).hexdigest()}\r\n\r\n"
+    )
     return header.encode() + body
 
 

@@ -205,8 +205,12 @@ class SinkProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> SinkProcess:
-        self.process = subprocess.Popen([sys.executable, "-m", "tests.live.sink", "--port", str(self.port), "--log", str(self.log), *self.options],
-                                        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.live.sink", "--port", str(self.port), "--log", str(self.log), *self.options],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
         assert self.process.stdout is not None
         first = self.process.stdout.readline()
         assert first == b"sink ready\n", f"the sink did not start on port {self.port}: {first!r}"

@@ -15,7 +15,7 @@ import pytest
 from tests.live import harness, loader, sink
 from tests.live.sink import SinkProcess
 
-STAND_IN = '''
+STAND_IN = """
 import pathlib, signal, socket, sys, time
 words = sys.argv[1:]
 if words[0] == "init":
@@ -33,7 +33,7 @@ elif "broken" in words:
 else:
     print('{"id": 1}')
     print('{"id": 2}')
-'''
+"""
 
 
 @pytest.fixture
@@ -90,8 +90,24 @@ def test_toml_round_trip() -> None:
 def test_loader_and_sink_agree(tmp_path: Path) -> None:
     """What the loader was answered 250 for is what the sink wrote down, large and small, whole, recipient by recipient."""
     with SinkProcess(tmp_path / "log") as far:
-        lines = load(far.port, "--messages", "60", "--sessions", "5", "--every-large", "10", "--every-several", "5", "--report", "--domain", "a.test",
-                     "--domain", "b.test", "--per-connection", "3")
+        lines = load(
+            far.port,
+            "--messages",
+            "60",
+            "--sessions",
+            "5",
+            "--every-large",
+            "10",
+            "--every-several",
+            "5",
+            "--report",
+            "--domain",
+            "a.test",
+            "--domain",
+            "b.test",
+            "--per-connection",
+            "3",
+        )
         received = far.received()
     *accepted, summary = lines
     assert summary["accepted"] == len(accepted) == len(received) == 60

@@ -1,0 +1,84 @@
+"""bin/bench: measure accept, relay, queue and idle cost of this checkout, alone or side by side with peers.
+
+    bin/bench accept --postfix                       messages a second until the last durable 250, next to a private Postfix
+    bin/bench relay --postfix                        until the last message is in a sink
+    bin/bench relay --peer other=127.0.0.1:2626 --sink-port 2526
+    bin/bench queue                                  100,000 queued: seconds until ready, memory
+    bin/bench idle                                   memory at rest, per connection, with 50 x 25 MB in flight
+
+A private appliance with its own store is made in a temporary directory (TMPDIR chooses the disk) and removed again. Progress goes to standard
+error, the report to standard output. It prints no rate for a message that was not answered 250, or did not arrive: then it exits 1 and says so.
+Exit code 0 also when an aim is missed; `--strict` makes that 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import backlog, idle, machine, traffic
+from tests.bench.figures import Aim
+from tests.bench.loading import Lied
+
+
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="one JSON object instead of a report")
+    common.add_argument("--strict", action="store_true", help="exit 3 when an aim is missed")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="accept|relay|queue|idle")
+    for verb, text in (("accept", "until the last durable 250"), ("relay", "until the last message is in the sink")):
+        traffic_verb = verbs.add_parser(verb, parents=[common], help=text)
+        traffic_verb.add_argument("--sessions", type=int, default=20)
+        traffic_verb.add_argument("--messages", type=int, default=2000)
+        traffic_verb.add_argument("--rounds", type=int, default=5)
+        traffic_verb.add_argument("--size", type=int, default=4096, help="octets of a message")
+        traffic_verb.add_argument("--keep", action="store_true", help="reuse connections")
+        traffic_verb.add_argument("--postfix", action="store_true", help="start a private Postfix and measure it in turn (root)")
+        traffic_verb.add_argument(
+            "--peer", action="append", default=[], metavar="NAME=HOST:PORT", help="a server that already runs; several may be given"
+        )
+        traffic_verb.add_argument("--sink-port", type=int, default=0, help="relay: port of the sink (for peers configured before)")
+        traffic_verb.add_argument("--mail-from", default="a@example.test")
+        traffic_verb.add_argument("--rcpt-to", default="b@example.test")
+    queue = verbs.add_parser("queue", parents=[common], help="restart with a backlog")
+    queue.add_argument("--queued", type=int, default=100_000)
+    queue.add_argument("--size", type=int, default=4096)
+    queue.add_argument("--starts", type=int, default=3)
+    queue.add_argument("--settle", type=float, default=15.0, help="seconds it may work before its peak memory is read")
+    rest = verbs.add_parser("idle", parents=[common], help="memory")
+    rest.add_argument("--connections", type=int, default=500)
+    rest.add_argument("--clients", type=int, default=50, help="large messages at a time")
+    rest.add_argument("--large", type=int, default=25_000_000, help="octets of a large message")
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> int:
+    options = arguments(words)
+    facts = machine.facts(Path(tempfile.gettempdir()))
+    try:
+        if options.verb in ("accept", "relay"):
+            result = traffic.run(options.verb, options)
+            lines = traffic.told(result)
+        elif options.verb == "queue":
+            result = backlog.run(options)
+            lines = backlog.told(result)
+        else:
+            result = idle.run(options)
+            lines = idle.told(result)
+    except (Lied, AssertionError) as fault:
+        print(f"bin/bench: no figure: {fault}", file=sys.stderr)
+        return 1
+    aims = [Aim(str(aim["name"]), float(aim["figure"]), float(aim["aim"]), str(aim["unit"]), bool(aim["at_least"])) for aim in result["aims"]]
+    if options.json:
+        print(json.dumps({**result, "machine": facts}))
+    else:
+        print("\n".join([*lines, *(f"  {aim}" for aim in aims), machine.told(facts)]))
+    return 3 if options.strict and not all(aim.met for aim in aims) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

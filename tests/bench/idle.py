@@ -1,0 +1,164 @@
+"""idle: what the process costs while little happens, and while much is held open.
+
+At rest; for each of 500 open connections that have said EHLO, in clear and under TLS; at its peak while 50 clients send 25 MB each at the same time
+and the messages go on to a sink.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import ssl
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench import loading
+from tests.bench.figures import Aim, mb
+from tests.bench.sides import Jetmail
+from tests.live.harness import Appliance
+
+
+class Client:
+    """A plain SMTP connection that blocks."""
+
+    def __init__(self, port: int, tls: bool = False) -> None:
+        self.socket: socket.socket = socket.create_connection(("127.0.0.1", port), 60)
+        self.expect("220")
+        self.ask(b"EHLO bench.example.test\r\n", "250")
+        if tls:
+            self.ask(b"STARTTLS\r\n", "220")
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            self.socket = context.wrap_socket(self.socket)
+            self.ask(b"EHLO bench.example.test\r\n", "250")
+
+    def expect(self, code: str) -> str:
+        """The next whole reply; Lied when it does not begin with `code`."""
+        text = b""
+        while not (text.endswith(b"\n") and text.rstrip(b"\r\n").rpartition(b"\n")[2][3:4] == b" "):
+            octets = self.socket.recv(4096)
+            if not octets:
+                raise loading.Lied(f"closed while {code} was expected: {text!r}")
+            text += octets
+        if not text.startswith(code.encode()):
+            raise loading.Lied(f"{code} expected: {text!r}")
+        return text.decode("utf-8", "replace")
+
+    def ask(self, command: bytes, code: str) -> str:
+        self.socket.sendall(command)
+        return self.expect(code)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def per_connection(appliance: Appliance, count: int, tls: bool) -> float:
+    """Octets of resident memory for each of `count` idle connections."""
+    warm = [Client(appliance.smtp_port, tls) for _ in range(10)]
+    for client in warm:
+        client.close()
+    time.sleep(1)
+    before = appliance.memory()
+    clients = []
+    try:
+        clients += [Client(appliance.smtp_port, tls) for _ in range(count)]
+        time.sleep(1)
+        return (appliance.memory() - before) / count
+    finally:
+        for client in clients:
+            client.close()
+        time.sleep(1)
+
+
+def payload(size: int) -> bytes:
+    line = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcd\r\n"
+    return b"Subject: large\r\n\r\n" + line * (size // len(line)) + b".\r\n"
+
+
+def large(appliance: Appliance, clients: int, size: int, counter: loading.Counter) -> dict[str, float]:
+    """Peak resident octets and seconds while `clients` messages of `size` octets come in at the same time and go on to the sink."""
+    octets = payload(size)
+    faults: list[BaseException] = []
+    together = threading.Barrier(clients)
+
+    def send(number: int) -> None:
+        try:
+            client = Client(appliance.smtp_port)
+            client.ask(b"MAIL FROM:<a@example.test>\r\n", "250")
+            client.ask(b"RCPT TO:<large-%d@example.test>\r\n" % number, "250")
+            client.ask(b"DATA\r\n", "354")
+            together.wait(120)
+            client.socket.settimeout(600)
+            client.ask(octets, "250")
+            client.ask(b"QUIT\r\n", "221")
+            client.close()
+        except BaseException as fault:
+            together.abort()
+            faults.append(fault)
+
+    before = counter.total()
+    appliance.forget_peak()
+    began = time.perf_counter()
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    accepted = time.perf_counter() - began
+    if faults:
+        raise loading.Lied(f"{len(faults)} of {clients} large messages were not taken: {faults[0]!r}")
+    loading.wait_for_arrival(counter, before + clients, 600, "large messages")
+    return {"peak": appliance.memory("VmHWM"), "accepted": accepted, "delivered": time.perf_counter() - began}
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="jetmail-bench-") as directory:
+        counter = loading.sink(Path(directory))
+        side = Jetmail(counter.port)
+        try:
+            side.start()
+            time.sleep(3)
+            rest = side.appliance.memory()
+            print(f"at rest: {mb(rest):.1f} MB", file=sys.stderr, flush=True)
+            clear = per_connection(side.appliance, options.connections, tls=False)
+            secured = per_connection(side.appliance, options.connections, tls=True)
+            print(f"idle connection: {clear / 1024:.1f} KB, under TLS {secured / 1024:.1f} KB", file=sys.stderr, flush=True)
+            side.appliance.restart()
+            heavy = large(side.appliance, options.clients, options.large, counter)
+        finally:
+            side.stop()
+            counter.stop()
+    aims = [
+        Aim("idle process", mb(rest), 100, "MB"),
+        Aim("idle connection", clear / 1024, 25, "KB"),
+        Aim(f"peak with {options.clients} messages of {options.large // 1_000_000} MB at a time", mb(heavy["peak"]), 300, "MB"),
+    ]
+    return {
+        "bench": "idle",
+        "rest_mb": round(mb(rest), 1),
+        "connections": options.connections,
+        "connection_kb": round(clear / 1024, 1),
+        "tls_connection_kb": round(secured / 1024, 1),
+        "large_clients": options.clients,
+        "large_size": options.large,
+        "large_peak_mb": round(mb(heavy["peak"]), 1),
+        "large_accept_seconds": round(heavy["accepted"], 1),
+        "large_relay_seconds": round(heavy["delivered"], 1),
+        "aims": [aim.plain() for aim in aims],
+    }
+
+
+def told(result: dict[str, Any]) -> list[str]:
+    """For people."""
+    return [
+        "idle:",
+        f"  at rest              {result['rest_mb']} MB",
+        f"  idle connection      {result['connection_kb']} KB in clear, {result['tls_connection_kb']} KB under TLS ({result['connections']} of them)",
+        f"  large messages       {result['large_clients']} x {result['large_size'] // 1_000_000} MB at a time: peak {result['large_peak_mb']} MB, "
+        f"accepted in {result['large_accept_seconds']} s, delivered in {result['large_relay_seconds']} s",
+    ]
