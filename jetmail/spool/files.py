@@ -27,7 +27,7 @@ from jetmail.errors import ContentMissingError, StoreError
 from jetmail.interfaces import IContentStore, IExecutor
 
 TEMPORARY = "tmp"
-BUFFER = 256 * 1024  # octets gathered before the kernel is asked
+BUFFER = 128 * 1024  # octets gathered before the kernel is asked
 _NAME = re.compile(r"[0-9a-z]{8,64}")
 
 

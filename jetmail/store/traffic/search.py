@@ -188,8 +188,9 @@ def conditions(conn: Connection, criteria: Criteria, within: Within) -> tuple[li
     if criteria.status:
         add(f"{_STATUS} IN ({_marks(criteria.status)})", *criteria.status)
     if criteria.host:
-        (helo, needle), (host, _) = _contains(conn, "m.helo", criteria.host), _contains(conn, "json_extract(e.detail, '$.host')", criteria.host)
-        add(f"({helo} OR {_EVENT.format(host)})", needle, needle)
+        helo, name = _contains(conn, "m.helo", criteria.host)
+        host, _ = _contains(conn, "json_extract(e.detail, '$.host')", criteria.host)
+        add(f"({helo} OR {_EVENT.format(host)})", name, name)
     if criteria.address:
         given = _EVENT.format("json_extract(e.detail, '$.address') = ?")
         add(f"(m.client_address = ? OR {given})", criteria.address, criteria.address)
