@@ -32,11 +32,13 @@ _SERVER = re.compile(r"\[(?P<six>[^\]]+)\](?::(?P<port6>\d+))?|(?P<four>[^:]+)(?
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to mend. `file` where, `key` which setting, `reason` what is wrong and what would be right."""
+    """One thing to mend. `file` where, `key` which setting, `reason` what is wrong and what would be right. A warning does not keep mail from
+    being taken and delivered today."""
 
     file: str
     key: str
     reason: str
+    is_warning: bool = False
 
 
 def all_problems(config_file: Path) -> list[Problem]:
@@ -115,7 +117,7 @@ def certificate(config: settings.Config) -> Iterator[Problem]:
     if left < 0:
         yield Problem(config.file.name, "tls.certificate", f"{path}: expired on {found.not_valid_after_utc:%Y-%m-%d}")
     elif left < EXPIRY_NOTICE_DAYS:
-        yield Problem(config.file.name, "tls.certificate", f"{path}: expires on {found.not_valid_after_utc:%Y-%m-%d}, in {left} days")
+        yield Problem(config.file.name, "tls.certificate", f"{path}: expires on {found.not_valid_after_utc:%Y-%m-%d}, in {left} days", is_warning=True)
     key_path = config.path(config.tls.key)
     try:
         key = serialization.load_pem_private_key(key_path.read_bytes(), None)
@@ -166,7 +168,7 @@ def resolvers(config: settings.Config) -> Iterator[Problem]:
     try:
         resolver = dns.resolver.Resolver(configure=not config.dns.servers)
     except (dns.exception.DNSException, OSError) as error:
-        yield Problem("/etc/resolv.conf", "dns.servers", f"names no usable resolver: {error}")
+        yield Problem("/etc/resolv.conf", "dns.servers", f"names no usable resolver: {error}", is_warning=True)
         return
     for text in config.dns.servers or tuple(str(server) for server in resolver.nameservers):
         parts = _SERVER.fullmatch(text)
@@ -178,7 +180,8 @@ def resolvers(config: settings.Config) -> Iterator[Problem]:
         except (dns.resolver.NXDOMAIN, dns.resolver.NoNameservers):
             continue  # it spoke
         except (dns.exception.DNSException, OSError, ValueError):
-            yield Problem(config.file.name, "dns.servers", f"{text} did not answer within {DNS_SECONDS:g} seconds: mail by MX waits until it does")
+            reason = f"{text} did not answer within {DNS_SECONDS:g} seconds: mail by name waits until it does"
+            yield Problem(config.file.name, "dns.servers", reason, is_warning=True)  # a relay to fixed addresses works without
 
 
 CHECKS: tuple[Callable[[settings.Config], Iterator[Problem]], ...] = (rule_chain, store, disk, certificate, ports, resolvers)

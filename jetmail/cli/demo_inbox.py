@@ -42,10 +42,9 @@ class Filed:
 class Inbox:
     """The folder and what is known of its newest messages. `on_filed` hears of each as it comes."""
 
-    def __init__(self, folder: Path, seconds: Callable[[], float], on_filed: Callable[[Filed], None] = lambda filed: None) -> None:
+    def __init__(self, folder: Path, on_filed: Callable[[Filed], None] = lambda filed: None) -> None:
         self.folder = folder
         self.newest: deque[Filed] = deque(maxlen=SHOWN)
-        self._seconds = seconds
         self._on_filed = on_filed
         folder.mkdir(parents=True, exist_ok=True)
         for part in folder.glob("*.part"):
@@ -77,10 +76,6 @@ class Inbox:
         """The file of that name, None when there is none."""
         path = self.folder / name
         return path if _FILE_NAME.fullmatch(name) and path.is_file() else None
-
-    def now(self) -> float:
-        """Epoch seconds."""
-        return self._seconds()
 
     def _read(self, name: str) -> Filed:
         path = self.folder / name

@@ -36,7 +36,9 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(field, reason or "is wrong")
         if message.startswith("the following arguments are required: "):
             raise UsageError(message.partition(": ")[2], f"missing; see {self.prog} --help")
-        raise UsageError(self.prog.removeprefix("jetmail ") or "command", f"{message}; see {self.prog} --help")
+        if message.startswith("unrecognized arguments: "):
+            raise UsageError(message.split()[2], f"not known here; see {self.prog} --help")
+        raise UsageError(self.prog.partition(" ")[2] or "command", f"{message}; see {self.prog} --help")
 
 
 class Commands:
@@ -87,13 +89,13 @@ def moment(text: str) -> tuple[str, float]:
 
 def port(text: str) -> int:
     """A port number; 0 lets the system choose one."""
-    if not text.isdigit() or int(text) > 65535:
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; 0 to 65535")
     return int(text)
 
 
 def count(text: str) -> int:
     """A positive number of things to show."""
-    if not text.isdigit() or not 1 <= int(text) <= 1_000_000:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is no count; 1 to 1000000")
     return int(text)

@@ -7,10 +7,12 @@ A test compares the files with what this makes, so no setting and no option is e
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import sys
 import textwrap
 import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from jetmail import config
@@ -25,6 +27,20 @@ _HEAD = """\
 _LISTENERS = """\
 # Without any [[listener]] jetmail listens on the ports 25 (mx), 587 (submission) and 465 (submissions) of every address.
 # The first one written here replaces all three. Ports below 1024 need a start as root (with `user` in [server]) or systemd's sockets.
+"""
+_CLI_HEAD = """\
+# Command line
+
+`bin/jetmail [--dir DIR] COMMAND ...` in a checkout, `jetmail ...` where it is installed. `--help` after any command says the same as this page.
+
+- **Directory**: `--dir DIR`, else `$JETMAIL_DIR`, else `./var/jetmail`, else the current directory when it has an `etc/jetmail.toml`.
+- **`--json`**: one object a line on standard output and nothing else; keys are the columns, times are epoch seconds, sizes octets.
+- **Exit codes**: 0 done, 1 failed or not found, 2 the command line or the settings make no sense and nothing was done, 3 `check` found problems,
+  130 interrupted.
+- **Errors** go to standard error, one a line: `jetmail: field: reason`.
+- **Tables** are cut to the width of a terminal; in a pipe nothing is cut.
+- Commands work on the store, whether jetmail runs or not. One that changes something sends a running jetmail a nudge, so it acts at once.
+- Commands that destroy ask first on a terminal; `--yes` answers, and without a terminal nobody is asked.
 """
 
 
@@ -90,5 +106,53 @@ def _number(value: float) -> str:
     return f"{value:g}" if isinstance(value, float) and value != int(value) else str(int(value))
 
 
+def commands() -> str:
+    """docs/cli.md."""
+    from jetmail.cli.main import build_parser
+
+    parser = build_parser()
+    parts = [_CLI_HEAD]
+    for name, command in leaves(parser):
+        lines = (command.epilog or "").strip().splitlines()[1:]
+        about = (command.description or "").strip()
+        parts.append(f"## {name}\n\n{about}\n\n```sh\n" + "\n".join(line.strip() for line in lines) + "\n```\n")
+        options = [action for action in command._actions if action.dest not in ("help", "json")]
+        if options:
+            parts.append("| argument | |\n|---|---|\n" + "\n".join(f"| `{_spelled(action)}` | {_told(action)} |" for action in options) + "\n")
+    return "\n".join(parts)
+
+
+def leaves(parser: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command that does something, with its full name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                if any(isinstance(inner, argparse._SubParsersAction) for inner in command._actions):
+                    yield from leaves(command, f"{prefix}{name} ")
+                else:
+                    yield prefix + name, command
+
+
+def _spelled(action: argparse.Action) -> str:
+    value = action.metavar if isinstance(action.metavar, str) else (action.dest.upper() if action.nargs != 0 else "")
+    if action.choices is not None and not isinstance(action.metavar, str):
+        value = "/".join(str(choice) for choice in action.choices)
+    if not action.option_strings:
+        return value + (" ..." if action.nargs in ("*", "+") else "")
+    return f"{action.option_strings[-1]} {value}".strip()
+
+
+def _told(action: argparse.Action) -> str:
+    return (action.help or "").replace("|", "\\|") + ("; required" if action.required and action.option_strings else "")
+
+
+def section_names() -> tuple[str, ...]:
+    """The sections in the order of the file."""
+    return tuple(_about(section)[0] for section in config.SECTIONS)
+
+
+FILES: dict[str, Callable[[], str]] = {"etc/jetmail.toml": toml, "docs/configuration.md": markdown, "docs/cli.md": commands}
+
 if __name__ == "__main__":
-    print(markdown() if sys.argv[1:] == ["docs"] else toml(), end="")
+    for file, make in FILES.items():
+        (Path(__file__).resolve().parent.parent.parent / file).write_text(make(), "utf-8")

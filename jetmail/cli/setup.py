@@ -24,7 +24,7 @@ def register(commands: Commands) -> None:
                           details="Refuses a directory that already has settings. Nothing outside DIR is touched.")  # fmt: skip
     parser.add_argument("directory", metavar="DIR")
     commands.add("check", check, "look for everything that would keep jetmail from working, and list it at once", "--dir /var/lib/jetmail check",
-                 details="Settings, rules, store, disk, certificate, ports, DNS. Exit code 3 when there are problems.")  # fmt: skip
+                 details="Settings, rules, store, disk, certificate, ports, DNS. Exit code 3 when there are problems; warnings alone are 0.")  # fmt: skip
     commands.add("migrate", migrate, "make the store, or bring it to this version (a copy is kept)", "--dir /var/lib/jetmail migrate")
     family = commands.family("config", "the settings", "config show")
     family.add("show", show, "print every setting as it is in force, secrets masked", "config show --json")
@@ -69,10 +69,10 @@ def check(context: Context, arguments: argparse.Namespace) -> int:
             output.json_line(context.out, problem)
     else:
         for problem in problems:
-            print(f"{problem.file}: {problem.key}: {problem.reason}", file=context.out)
+            print(f"{'warning: ' if problem.is_warning else ''}{problem.file}: {problem.key}: {problem.reason}", file=context.out)
         if not problems:
             print(f"{context.directory}: no problems found", file=context.out)
-    return PROBLEMS if problems else OK
+    return PROBLEMS if any(not problem.is_warning for problem in problems) else OK
 
 
 def migrate(context: Context, arguments: argparse.Namespace) -> int:

@@ -1,0 +1,104 @@
+"""What `check` finds, and that it finds everything at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from jetmail import config as settings
+from jetmail.cli import checks
+from jetmail.cli.setup import make_directory
+from jetmail.store.database import InlineDatabase
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A new jetmail directory."""
+    make_directory(tmp_path)
+    return tmp_path
+
+
+def config(directory: Path, **sections: dict[str, object]) -> settings.Config:
+    """Its settings with some changed."""
+    loaded = settings.load(directory / "etc" / "jetmail.toml")
+    return dataclasses.replace(loaded, **{name: dataclasses.replace(getattr(loaded, name), **values) for name, values in sections.items()})
+
+
+def certificate(folder: Path, days: int) -> tuple[Path, Path]:
+    """A certificate that ends in `days`, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mx.example.org")])
+    end = datetime.now(UTC) + timedelta(days=days, hours=1)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = builder.not_valid_before(end - timedelta(days=90)).not_valid_after(end).sign(key, hashes.SHA256())
+    paths = folder / f"cert{days}.pem", folder / f"key{days}.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+def reasons(problems: object) -> str:
+    """All reasons in one text."""
+    return "\n".join(f"{problem.key}: {problem.reason}" for problem in problems)  # type: ignore[attr-defined]
+
+
+def test_settings_faults_are_all_listed(directory: Path) -> None:
+    """Every fault of the settings is a problem of its own with file and key, and nothing else is guessed."""
+    (directory / "etc" / "jetmail.toml").write_text('[smtp]\nmax_errors = 0\ncolour = "red"\n[wbe]\nport = 1\n')
+    problems = checks.all_problems(directory / "etc" / "jetmail.toml")
+    assert {problem.file for problem in problems} == {"jetmail.toml"}
+    assert {problem.key for problem in problems} >= {"smtp.max_errors", "wbe"}
+    assert len(problems) == 3
+
+
+def test_a_certificate_that_ends(directory: Path) -> None:
+    """An expired certificate is a problem, one that soon expires a warning, a good one neither."""
+    for days, word in ((-2, "expired"), (5, "expires"), (60, "")):
+        cert, key = certificate(directory, days)
+        found = list(checks.certificate(config(directory, tls={"certificate": str(cert), "key": str(key)})))
+        assert [problem.is_warning for problem in found] == ([] if not word else [days > 0])
+        assert word in reasons(found)
+
+
+def test_a_key_of_another_certificate(directory: Path) -> None:
+    """A key that does not belong to the certificate is named."""
+    (cert, _), (_, key) = certificate(directory, 50), certificate(directory, 60)
+    assert "does not belong" in reasons(checks.certificate(config(directory, tls={"certificate": str(cert), "key": str(key)})))
+
+
+def test_a_certificate_that_is_none(directory: Path) -> None:
+    """A missing file and a file that is something else are told apart from a bad key."""
+    assert "tls.certificate" in reasons(checks.certificate(config(directory, tls={"certificate": "none.pem", "key": "none.key"})))
+    assert "not a certificate" in reasons(checks.certificate(config(directory, tls={"certificate": "etc/jetmail.toml", "key": "none.key"})))
+
+
+def test_a_newer_store(directory: Path) -> None:
+    """A store of a newer program is a problem before the start, not at it."""
+    loaded = config(directory)
+    database = InlineDatabase(str(loaded.database))
+    database.connection.execute("PRAGMA user_version = 999")
+    database.close()
+    assert "newer" in reasons(checks.store(loaded))
+
+
+def test_a_store_that_is_none(directory: Path) -> None:
+    """A file that is no database is a problem with its path."""
+    loaded = config(directory)
+    loaded.database.write_bytes(b"this is not a database" * 100)
+    (problem,) = checks.store(loaded)
+    assert problem.file == str(loaded.database)
+
+
+def test_a_full_disk(directory: Path) -> None:
+    """Less room than min_free is a problem: no mail would be accepted."""
+    assert "no mail would be accepted" in reasons(checks.disk(config(directory, store={"min_free": 1 << 60})))
+    assert not list(checks.disk(config(directory, store={"min_free": 0})))
