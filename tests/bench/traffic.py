@@ -108,7 +108,5 @@ def told(result: dict[str, Any]) -> list[str]:
     for name, series in result["rates"].items():
         cpu = f"   {result['cpu_ms'][name]:.2f} ms CPU a message" if name in result["cpu_ms"] else ""
         lines.append(f"  {name:<10} median {result['median'][name]:>7.0f}/s   rounds {' '.join(f'{rate:.0f}' for rate in series)}{cpu}")
-    lines += [
-        f"  jetmail/{name}: min {found['min']}  median {found['median']}  max {found['max']}" for name, found in result["ratio"].items()
-    ]
+    lines += [f"  jetmail/{name}: min {found['min']}  median {found['median']}  max {found['max']}" for name, found in result["ratio"].items()]
     return lines
