@@ -16,7 +16,6 @@ Raises nothing; it answers. HTTP/1.1 only: nothing here needs more, and a second
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
@@ -27,6 +26,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from jetmail.web.metrics import Metrics
+from jetmail.web.options import WebOptions
 
 SECURITY_HEADERS = (
     (
@@ -46,22 +46,6 @@ METHODS = (b"GET", b"HEAD")
 MISDIRECTED_REQUEST = 421
 
 log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class DoorOptions:
-    """What strangers may cost. Times in seconds, sizes in octets.
-
-    `hosts`: names and addresses, besides loopback ones, by which browsers may call this site (lower case, without port).
-    """
-
-    hosts: tuple[str, ...] = ()
-    body_limit: int = 65_536
-    header_limit: int = 16_384
-    header_count: int = 100
-    idle_timeout: float = 60.0
-    request_timeout: float = 20.0
-    max_connections: int = 200
 
 
 def host_name(header: str) -> str:
@@ -215,7 +199,7 @@ class DoorSite(Site):
 
     reactor: IReactorTime
 
-    def __init__(self, resource: IResource, options: DoorOptions, metrics: Metrics, clock: IReactorTime) -> None:
+    def __init__(self, resource: IResource, options: WebOptions, metrics: Metrics, clock: IReactorTime) -> None:
         super().__init__(resource, DoorRequest, parsePOSTFormSubmission=False, timeout=options.idle_timeout, reactor=clock)
         self.options = options
         self.metrics = metrics

@@ -1,0 +1,199 @@
+"""One message: what it is, what became of each recipient, and everything that happened to it in order (spec 1.3, 3).
+
+An event of a kind this page does not know is still shown, with all it says: what happened must never be hidden because a page is older than the
+part that wrote it. Private detail of findings is shown here, to the people who may see the message, and nowhere else.
+
+An unknown uid, and one out of the actor's scope, is 404.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.web.iweb import IRequest
+
+from jetmail.actions.access import Actor
+from jetmail.actions.messages import show
+from jetmail.interfaces import IDatabase
+from jetmail.mail.status import Status
+from jetmail.web.answer import Answer
+from jetmail.web.render import Renderer, reason, size, span, stamp
+
+REFUSED = (Status.REJECTED, Status.BLOCKED, Status.SPAM, Status.QUARANTINED)
+# kind of event -> (title, icon, tone)
+KINDS = {
+    "bounced": ("Returned to the sender", "rejected", "rejected"),
+    "expired": ("Given up after its time in the queue", "rejected", "rejected"),
+    "delayed": ("Sender told of the delay", "note", ""),
+    "held": ("Held", "hold", ""),
+    "released": ("Let go", "queued", "queued"),
+    "retried": ("Sent to be tried at once", "attempt", ""),
+    "deleted": ("Deleted", "rejected", "rejected"),
+    "ruling": ("Judged", "ruling", ""),
+}
+RESULTS = {
+    "delivered": ("Delivered to {host}", "delivered", "delivered"),
+    "later": ("Not delivered yet: {reason}", "queued", "queued"),
+    "never": ("Refused for good by {host}", "rejected", "rejected"),
+}
+# What a step says in words of its own; all else its event holds becomes a tag.
+ROUTE = frozenset({"address", "port", "tls", "verified", "duration"})
+SAID_ON_ARRIVAL = frozenset({"client", "helo", "tls", "listener", "response"})
+SAID_OF_ATTEMPT = ROUTE | {"result", "reason", "reply", "host"}
+SAID = ROUTE | {"reason", "reply", "findings"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A line of the table of findings; `score` with its sign."""
+
+    symbol: str
+    detail: str
+    score: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One knot of the timeline. `tone` a status whose colour it takes, or ''. `bits` short facts, `reply` what was said on the wire."""
+
+    at: float
+    title: str
+    icon: str
+    tone: str = ""
+    recipient: str = ""
+    text: str = ""
+    bits: tuple[str, ...] = ()
+    reply: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+class MessagePage:
+    """The page, for one actor."""
+
+    def __init__(self, db: IDatabase, actor: Actor, renderer: Renderer) -> None:
+        self._db = db
+        self._actor = actor
+        self._renderer = renderer
+
+    async def page(self, request: IRequest, uid: str) -> Answer:
+        """The message of that uid. Raises NotFoundError."""
+        shown = await show(self._db, self._actor, uid)
+        message, deliveries = shown.message, shown.deliveries
+        body = self._renderer.page(
+            "message.html",
+            here="logs",
+            message=message,
+            deliveries=deliveries,
+            summary=list(dict.fromkeys(item.status for item in deliveries)) or ["rejected" if message.response.startswith("5") else "received"],
+            steps=list(timeline(message, deliveries, shown.events)),
+            facts=facts(message),
+        )
+        return Answer(body)
+
+
+def facts(message: Any) -> list[tuple[str, object]]:
+    """Name and value of what is known of the message, without what is not."""
+    client = f"{message.client_address} port {message.client_port}" if message.client_address else ""
+    given: tuple[tuple[str, object], ...] = (
+        ("Envelope sender", message.sender or "<> (a bounce, or another automatic message)"),
+        ("From header", message.header_from),
+        ("Received", stamp(message.received)),
+        ("Size", size(message.size)),
+        ("Direction", message.direction.capitalize()),
+        ("Client", client),
+        ("Greeted as", message.helo),
+        ("Encryption on the way in", message.tls or ("none" if client else "")),
+        ("Listener", message.listener),
+        ("Signed in as", message.user),
+        ("Spam score", f"{message.score:g}" if message.score is not None else ""),
+        ("Asked of us", _asked(message)),
+        ("Message-ID", message.message_id),
+        ("UID", message.uid),
+    )
+    return [(name, value) for name, value in given if value]
+
+
+def timeline(message: Any, deliveries: Sequence[Any], events: Sequence[Any]) -> Iterator[Step]:
+    """The steps, oldest first. A recipient is named only where there is more than one."""
+    names = {item.id: item.recipient for item in deliveries} if len(deliveries) > 1 else {}
+    for event in events:
+        yield _step(event, names.get(event.delivery_id, ""), message)
+        if event.kind == "received":
+            yield from _judgement(message, deliveries, {other.kind for other in events})
+
+
+def _step(event: Any, recipient: str, message: Any) -> Step:
+    detail: Mapping[str, Any] = event.detail
+    if event.kind == "received":
+        client, helo, listener = detail.get("client"), detail.get("helo"), detail.get("listener")
+        encryption = detail.get("tls") or ("no encryption" if client else "")
+        bits = (f"greeted as {helo}" if helo else "", str(encryption), f"listener {listener}" if listener else "", size(message.size))
+        title = f"Received from {client}" if client else "Created here"
+        return Step(event.at, title, "received", "received", bits=(*filter(None, bits), *_rest(detail, SAID_ON_ARRIVAL)), reply=str(detail.get("response") or ""))
+    if event.kind == "attempt" and detail.get("result") in RESULTS:
+        title, icon, tone = RESULTS[detail["result"]]
+        where = str(detail.get("host") or detail.get("address") or "the destination")
+        title = title.format(host=where, reason=reason(str(detail.get("reason", ""))))
+        return Step(event.at, title, icon, tone, recipient, bits=(*_route(detail), *_rest(detail, SAID_OF_ATTEMPT)), reply=str(detail.get("reply") or ""))
+    title, icon, tone = KINDS.get(event.kind, (event.kind.replace("-", " ").replace("_", " ").capitalize(), "note", ""))
+    return Step(
+        event.at,
+        title,
+        icon,
+        tone,
+        recipient,
+        reason(str(detail["reason"])) if detail.get("reason") else "",
+        (*_route(detail), *_rest(detail, SAID)),
+        str(detail.get("reply") or ""),
+        _findings(detail.get("findings") or ()),
+    )
+
+
+def _rest(detail: Mapping[str, Any], said: frozenset[str]) -> Iterator[str]:
+    for name, value in detail.items():
+        if name not in said and value not in ("", None, [], {}):
+            yield f"{name.replace('_', ' ')}: {value}"
+
+
+def _judgement(message: Any, deliveries: Sequence[Any], kinds: set[str]) -> Iterator[Step]:
+    """What the rules said, which is kept with the message and not as an event."""
+    rulings = {} if "ruling" in kinds else {item.recipient: item for item in deliveries if item.status in REFUSED and not item.attempts}
+    if message.score is None and not message.findings and not rulings:
+        return
+    title = "Judged" if message.score is None else f"Judged: score {message.score:g}"
+    first = next(iter(rulings.values()), None)
+    tone = first.status if first else ""
+    texts = [f"{Status(item.status).label}: {reason(item.reason)}" + (f", {item.recipient}" if len(deliveries) > 1 else "") for item in rulings.values()]
+    yield Step(message.received, title, "ruling", tone, "", "; ".join(texts[:10]), (), "", _findings(message.findings))
+
+
+def _findings(found: Any) -> tuple[Finding, ...]:
+    """Findings, the heaviest first. One that is damaged is shown as it is."""
+    lines = []
+    for item in found if isinstance(found, (list, tuple)) else ():
+        score = item.get("score", 0) if isinstance(item, dict) else 0
+        score = float(score) if isinstance(score, (int, float)) else 0.0
+        known = isinstance(item, dict) and "symbol" in item
+        lines.append((score, Finding(str(item["symbol"]), str(item.get("detail", "")), f"{score:+g}") if known else Finding("?", str(item), "")))
+    return tuple(line for _, line in sorted(lines, key=lambda line: -abs(line[0])))
+
+
+def _route(detail: Mapping[str, Any]) -> Iterator[str]:
+    address, port = detail.get("address"), detail.get("port")
+    if address:
+        yield f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}" if port else str(address)
+    if "tls" in detail and address:
+        if not detail["tls"]:
+            yield "no encryption"
+        else:
+            yield f"{detail['tls']}, certificate {'verified' if detail.get('verified') else 'not verified'}"
+    if isinstance(detail.get("duration"), (int, float)):
+        yield span(detail["duration"])
+
+
+def _asked(message: Any) -> str:
+    """The SMTP extensions the sender used (RFC 6531, 6152, 3461, 8689)."""
+    asked = [name for name, wanted in (("SMTPUTF8", message.smtputf8), ("8BITMIME", message.body == "8BITMIME"), ("REQUIRETLS", message.requiretls)) if wanted]
+    return ", ".join(asked + ([f"RET={message.ret}"] if message.ret else []) + ([f"ENVID={message.envid}"] if message.envid else []))

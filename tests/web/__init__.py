@@ -1,0 +1,1 @@
+"""The web site: its door, its pages, what it counts."""
