@@ -56,6 +56,11 @@ class From:
         return next((mailbox.address for mailbox in self.mailboxes if mailbox.address is not None), None)
 
     @property
+    def is_sound(self) -> bool:
+        """One well-formed field with at least one address: it may speak for somebody."""
+        return self.flaw in (FromFlaw.NONE, FromFlaw.SEVERAL_ADDRESSES)
+
+    @property
     def addresses(self) -> tuple[Address, ...]:
         """All of them."""
         return tuple(mailbox.address for mailbox in self.mailboxes if mailbox.address is not None)

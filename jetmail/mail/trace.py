@@ -72,12 +72,11 @@ def count_received(message: Message) -> int:
     return message.count(b"received")
 
 
-def was_delivered_to(message: Message, addresses: frozenset[str]) -> str:
-    """The first of these Address.key that a Delivered-To field of the message names: it has been here before. '' when none."""
-    for key, _ in message.fields:
-        if key == b"delivered-to":
-            return next((text for value in message.values(b"delivered-to") if (text := value.decode("utf-8", "replace").strip("<> ").casefold()) in addresses), "")
-    return ""
+def count_delivered_to(message: Message, key: str) -> int:
+    """How often the message says it has reached this address (an Address.key) before."""
+    if not message.count(b"delivered-to"):
+        return 0
+    return sum(value.decode("utf-8", "replace").strip("<> ").casefold() == key for value in message.values(b"delivered-to"))
 
 
 def _safe(text: str) -> str:

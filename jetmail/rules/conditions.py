@@ -70,8 +70,9 @@ class Conditions:
     size: tuple[int, int] | None = None
     attachments: tuple[Callable[[Part], bool], ...] = ()
 
-    def match(self, facts: Facts) -> bool | None:
-        """Do they all hold for this client, sender, recipient and message? None: cannot be said before the content is there."""
+    def match(self, facts: Facts, *, is_allow: bool = False) -> bool | None:
+        """Do they all hold for this client, sender, recipient and message? None: cannot be said before the content is there.
+        `is_allow`: a header From only speaks for the sender when it is well formed and all its addresses match; to block, one is enough."""
         if self.networks is not None and facts.client.ip not in self.networks:
             return False
         if self.recipients and not self._is_recipient(facts):
@@ -81,7 +82,7 @@ class Conditions:
         if message is None:
             needs_message = bool(self.subjects or self.body or self.headers or self.attachments) or self.size is not None
             return True if is_sender and not needs_message else None
-        return (is_sender or self._is_header_sender(message)) and self._is_message(message)
+        return (is_sender or self._is_header_sender(message, is_allow)) and self._is_message(message)
 
     def _is_recipient(self, facts: Facts) -> bool:
         return facts.recipient is not None and any(test(facts.recipient.address) for test in self.recipients)
@@ -90,8 +91,9 @@ class Conditions:
         address = facts.sender.address if facts.sender is not None else None
         return address is not None and any(test(address) for test in self.senders)
 
-    def _is_header_sender(self, message: Message) -> bool:
-        return any(test(address) for address in message.sender.addresses for test in self.senders)
+    def _is_header_sender(self, message: Message, is_allow: bool) -> bool:
+        matches = (any(test(address) for test in self.senders) for address in message.sender.addresses)
+        return message.sender.is_sound and all(matches) if is_allow else any(matches)
 
     def _is_message(self, message: Message) -> bool:
         """Cheap kinds first: the structure of the body is read only when everything else holds."""

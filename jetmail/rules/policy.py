@@ -27,6 +27,14 @@ class DomainState(Enum):
     ACTIVE = "active"
 
 
+class RecipientState(Enum):
+    """What the address is at its domain."""
+
+    KNOWN = "known"  # or its domain takes any
+    UNKNOWN = "unknown"
+    LOOP = "loop"  # its aliases lead nowhere but to one another, or too far
+
+
 class SpamAction(Enum):
     """What a score at or over the spam threshold does (spec 10.3)."""
 
@@ -37,18 +45,18 @@ class SpamAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Scores at which mail is refused, treated as spam, deferred (`>=`; 999 never). Defaults as in spec 6.7."""
+    """Scores at which mail is refused, treated as spam, deferred. None: nobody set one at this level, the level above counts (spec 6.7)."""
 
-    reject: float = 15.0
-    spam: float = 6.0
-    defer: float = 4.0
+    reject: float | None = None
+    spam: float | None = None
+    defer: float | None = None
 
-    def over(self, reject: float | None, spam: float | None, defer: float | None) -> Thresholds:
-        """A domain's own values over these; None keeps these."""
-        if reject is None and spam is None and defer is None:
-            return self
+    def over(self, above: Thresholds) -> Thresholds:
+        """These, and those of the level above where these say nothing."""
         return Thresholds(
-            self.reject if reject is None else reject, self.spam if spam is None else spam, self.defer if defer is None else defer
+            above.reject if self.reject is None else self.reject,
+            above.spam if self.spam is None else self.spam,
+            above.defer if self.defer is None else self.defer,
         )
 
 
@@ -63,26 +71,28 @@ class PersonalRule:
     conditions: Conditions
 
 
+NO_RULES: tuple[tuple[PersonalRule, ...], ...] = ((), (), (), ())
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`domain` '' is the appliance's own policy, which rules of MESSAGE scope are given. `is_known`: the recipient exists (True where the domain takes
-    any). `rules` by level, each in order of priority. `account_id` 0 where there is none. `submission`: the client may send anywhere."""
+    """`domain` '' is the appliance's own policy, which rules of MESSAGE scope are given. `rules` by level, each in order of priority.
+    `faults` name stored rules and list entries that did not compile."""
 
     domain: str = ""
     state: DomainState = DomainState.UNKNOWN
-    is_known: bool = False
-    account_id: int = 0
+    recipient: RecipientState = RecipientState.UNKNOWN
     thresholds: Thresholds = Thresholds()
     spam_action: SpamAction = SpamAction.QUARANTINE
     appliance_lists: Lists = NO_LISTS
     domain_lists: Lists = NO_LISTS
-    rules: tuple[tuple[PersonalRule, ...], ...] = ((), (), (), ())
-    has_rules: bool = False
+    rules: tuple[tuple[PersonalRule, ...], ...] = NO_RULES
     faults: tuple[str, ...] = field(default=(), compare=False)
 
-    def at(self, level: Level) -> tuple[PersonalRule, ...]:
-        """The people's rules of one level."""
-        return self.rules[level]
+    @property
+    def has_people_rules(self) -> bool:
+        """Whether anybody at any level has decided anything."""
+        return self.rules != NO_RULES or bool(self.appliance_lists) or bool(self.domain_lists)
 
 
 def by_level(rules: Iterable[PersonalRule]) -> tuple[tuple[PersonalRule, ...], ...]:
