@@ -32,13 +32,14 @@ class ClientSession:
 
     __slots__ = (
         "_accepted", "_bdat", "_body", "_chunks", "_hostname", "_mail", "_mail_refusal", "_out", "_owes_rset", "_rcpts", "_reader", "_secret",
-        "_turn", "extensions", "fault", "is_over", "phase", "results",
+        "_turn", "answers", "extensions", "fault", "is_over", "phase", "results",
     )  # fmt: skip
 
     def __init__(self, hostname: str, bdat: bool = False) -> None:
         self.phase = Phase.BANNER
         self.extensions = Extensions()
         self.fault: Fault | None = None
+        self.answers = 0  # whole replies so far: what counts as progress
         self.is_over = False  # SETTLED, but this connection is not to be used again
         self.results: list[Reply | None] = []
         self._hostname = hostname.encode("ascii")
@@ -71,6 +72,7 @@ class ClientSession:
         reader.add(octets)
         try:
             while (found := reader.next()) is not None:
+                self.answers += 1
                 event = _HANDLERS[self.phase](self, *found)
                 if event is None:
                     continue

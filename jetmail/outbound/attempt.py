@@ -1,0 +1,400 @@
+"""One attempt to deliver: where to, over which connection, in how many transactions, and what came of it for each recipient.
+
+`Deliverer.deliver(job)` returns a Deferred of {delivery id: Outcome} that never fails and always has every delivery of the job.
+
+Which host (RFC 5321 5.1)
+- Hosts and addresses are tried in the route's order. The next is tried when one cannot be dialled, is known dead, is lost, silent or out of step before the content,
+  fails TLS that is required, or refuses the conversation: 4xx or 5xx in banner or EHLO, 421 anywhere before the content.
+- The first host that answers for a recipient has the word on it; a refused MAIL answers for all.
+- When nobody was left: LATER with what the last one did. Only when every host refused the conversation for good (5xx in greeting, RFC 7504) is it NEVER: a 5xx is returned at once.
+- Once content is on its way a loss or a time-out means LATER, without another host: the peer may have it.
+- A kept connection that ends before it answered anything is no host's fault: a fresh one is dialled.
+- Opportunistic TLS whose handshake fails: the same address again, in clear, and the host is remembered (ClientTls).
+
+Which transactions
+- At most `recipients_per_transaction`, or the peer's RCPTMAX. 452 (or the 552 of old peers) to a recipient after others were accepted means 'too many': it goes with the
+  next transaction at once (RFC 5321 4.5.3.1.10).
+
+What cannot be sent (NEVER 'unsupported', without sending)
+- larger than the peer's SIZE: 552 5.3.4;
+- SMTPUTF8 needed and not offered: 550 5.6.7 (RFC 6531 3.5), for those recipients who need it, or all when the sender or the header does. Mail flagged SMTPUTF8 whose
+  addresses and header are ASCII after all goes as ordinary mail;
+- 8-bit content, no 8BITMIME, and the options forbid to send it anyway: 554 5.6.3;
+- REQUIRETLS (RFC 8689 4.2.1) where no host both shows a verified certificate and offers REQUIRETLS: 550 5.7.30.
+
+A fault of ours is logged and means LATER 'content'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from jetmail.interfaces import IDialer
+from jetmail.mail.outcome import Outcome, Result
+from jetmail.mail.reply import Reply
+from jetmail.outbound.connection import Body, Connection, OneConnection, Surroundings
+from jetmail.outbound.job import DeliveryOptions, Job
+from jetmail.outbound.pool import Admission, Key, Pool
+from jetmail.outbound.route import Hop, Route, Router
+from jetmail.outbound.tls import ClientTls, TlsMode
+from jetmail.smtp import commands
+from jetmail.smtp.extensions import Extensions
+from jetmail.smtp.phases import Fault, FaultKind, Phase
+
+if TYPE_CHECKING:
+    from jetmail.store.traffic.deliveries import Due
+    from jetmail.store.traffic.messages import Content
+
+_REASONS = {
+    FaultKind.GREETING: "connect",
+    FaultKind.CLOSING: "connect",
+    FaultKind.PROTOCOL: "protocol",
+    FaultKind.AUTH: "protocol",
+    FaultKind.TLS: "tls",
+    FaultKind.LOST: "connect",
+    FaultKind.TIMEOUT: "timeout",
+    FaultKind.CONTENT: "content",
+}
+_TOO_BIG = Reply(552, "5.3.4", "the message is larger than the destination accepts")
+_NEEDS_UTF8 = Reply(550, "5.6.7", "the destination does not support internationalised mail (SMTPUTF8)")
+_NEEDS_8BIT = Reply(554, "5.6.3", "the destination does not support 8-bit content (8BITMIME)")
+_NEEDS_TLS = Reply(550, "5.7.30", "the destination does not support REQUIRETLS")
+_OUR_FAULT = Reply(451, "4.3.0", "internal error")
+
+Outcomes = dict[int, Outcome]
+
+
+class Deliverer:
+    """`chunks(content)` yields spooled content in pieces; it may raise. `clock` is IReactorTime."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        router: Router,
+        pool: Pool,
+        dialer: IDialer,
+        tls: ClientTls,
+        chunks: Callable[[Content], Iterator[bytes]],
+        clock: Any,
+        options: DeliveryOptions,
+    ) -> None:
+        self.router = router
+        self.pool = pool
+        self.dialer = IDialer(dialer)
+        self.tls = tls
+        self.chunks = chunks
+        self.clock = clock
+        self.options = options
+        self.around = Surroundings(pool, tls, clock, options.hostname, options.bdat, options.timeouts)
+
+    def deliver(self, job: Job) -> Deferred[Outcomes]:
+        """See the module."""
+        attempt = _Attempt(self, job)
+        attempt.begin()
+        return attempt.done
+
+
+class _Attempt:
+    """The user of one connection after another until every recipient has an outcome."""
+
+    __slots__ = (
+        "_batch", "_candidates", "_content", "_deliverer", "_is_finished", "_job", "_last", "_never", "_outcomes", "_pending", "_position", "_requires_tls",
+        "_started", "done",
+    )  # fmt: skip
+
+    def __init__(self, deliverer: Deliverer, job: Job) -> None:
+        self.done: Deferred[Outcomes] = Deferred()
+        self._deliverer = deliverer
+        self._job = job
+        self._content = job.content
+        self._pending: list[Due] = list(job.deliveries)
+        self._batch: list[Due] = []
+        self._outcomes: Outcomes = {}
+        self._candidates: list[tuple[Hop, str]] = []
+        self._position = 0
+        self._last: Outcome | None = None  # why the last host did not do, for now
+        self._never: Outcome | None = None  # why the last host did not do, for good
+        self._is_finished = False
+        self._requires_tls = job.message.requiretls
+        self._started = deliverer.clock.seconds()
+
+    # From route to connection.
+
+    def begin(self) -> None:
+        try:
+            router = self._deliverer.router
+            known = router.known(self._job.destination)
+            if known is not None:
+                self._routed(known)
+            else:
+                router.route(self._job.destination).addCallback(self._routed).addErrback(self._broke)
+        except Exception:
+            self._broke()
+
+    def _routed(self, route: Route | Outcome) -> None:
+        if isinstance(route, Outcome):
+            self._settle_pending(route)
+            self._finish()
+            return
+        self._candidates = [(hop, address) for hop in route.hops for address in hop.addresses]
+        self._advance()
+
+    def _advance(self) -> None:
+        """Use or dial the current candidate, or the first after it that can be; finish when there is none."""
+        pool = self._deliverer.pool
+        while self._position < len(self._candidates):
+            hop, address = self._candidates[self._position]
+            key = self._key(hop, address)
+            connection = pool.take(key)
+            if connection is not None:
+                self._start(connection)
+                return
+            admission = pool.admit(key)
+            if admission is Admission.DIAL:
+                self._dial(key, hop)
+                return
+            if admission is Admission.FULL:
+                pool.wait(key, self)
+                return
+            self._pass_over(key)
+        self._settle_pending(self._last or self._never or Outcome(Result.LATER, "no-route", Reply(451, "4.4.4", "no host to try")))
+        self._finish()
+
+    def _key(self, hop: Hop, address: str) -> Key:
+        tls = TlsMode.VERIFIED if self._requires_tls else hop.tls
+        return Key(hop.host, address, hop.port, tls, hop.credentials.username if hop.credentials else "")
+
+    def _pass_over(self, key: Key) -> None:
+        """A dead or crowded address is not tried; what others learned of it serves as the answer."""
+        if self._last is None:
+            self._last = self._outcome(Result.LATER, "connect", self._deliverer.pool.dead_reply(key), key)
+        self._position += 1
+
+    def _dial(self, key: Key, hop: Hop) -> None:
+        deliverer = self._deliverer
+        options = deliverer.options
+        connection = Connection(key, hop.credentials, deliverer.around, self)
+        deliverer.pool.add(connection)
+        source = options.source6 if ":" in key.address else options.source
+        dialling = deliverer.dialer.connect(key.address, key.port, OneConnection(connection), options.timeouts.connect, source)
+        dialling.addErrback(connection.not_connected).addErrback(self._broke)
+
+    # What the pool and the connection say.
+
+    def granted(self, key: Key, connection: Connection | None) -> None:
+        try:
+            if connection is not None:
+                self._start(connection)
+            else:
+                self._dial(key, self._candidates[self._position][0])
+        except Exception:
+            self._broke()
+
+    def turned_away(self, key: Key) -> None:
+        try:
+            self._pass_over(key)
+            self._advance()
+        except Exception:
+            self._broke()
+
+    def opened(self, connection: Connection) -> None:
+        try:
+            self._deliverer.pool.alive(connection.key)
+            self._start(connection)
+        except Exception:
+            self._broke()
+
+    def settled(self, connection: Connection, results: Sequence[Reply]) -> None:
+        try:
+            self._record(connection, results)
+            if not self._pending:
+                self._deliverer.pool.release(connection)
+                self._finish()
+            elif connection.is_usable:
+                self._start(connection)
+            else:
+                self._deliverer.pool.release(connection)
+                self._advance()
+        except Exception:
+            self._broke()
+
+    def failed(self, connection: Connection, fault: Fault) -> None:
+        try:
+            self._failed(connection, fault)
+        except Exception:
+            self._broke()
+
+    # From connection to transaction.
+
+    def _start(self, connection: Connection) -> None:
+        extensions = connection.session.extensions
+        problem = self._unsupported(connection, extensions)
+        if problem is not None:
+            self._deliverer.pool.release(connection)
+            if self._requires_tls and problem is _NEEDS_TLS:
+                self._never = self._outcome(Result.NEVER, "unsupported", problem, connection.key, connection)
+                self._position += 1
+                self._advance()
+                return
+            self._settle_pending(self._outcome(Result.NEVER, "unsupported", problem, connection.key, connection))
+            self._finish()
+            return
+        message = self._job.message
+        pending = self._pending
+        needs_utf8 = self._needs_utf8()
+        if not extensions.smtputf8 and not needs_utf8:
+            foreign = [due for due in pending if not due.target.isascii()]
+            if foreign:
+                outcome = self._outcome(Result.NEVER, "unsupported", _NEEDS_UTF8, connection.key, connection)
+                self._outcomes.update((due.id, outcome) for due in foreign)
+                pending = self._pending = [due for due in pending if due.target.isascii()]
+                if not pending:
+                    self._deliverer.pool.release(connection)
+                    self._finish()
+                    return
+        limit = min(self._deliverer.options.recipients_per_transaction, extensions.rcptmax or 1_000_000)
+        batch = self._batch = pending[:limit]
+        content = self._content
+        try:
+            mail = commands.mail(
+                message.sender,
+                extensions,
+                size=content.size,
+                eightbit=message.body == "8BITMIME" or not _is_7bit(content),
+                smtputf8=needs_utf8 or not all(due.target.isascii() for due in batch),
+                ret=message.ret,
+                envid=message.envid,
+                requiretls=self._requires_tls,
+            )
+            rcpts = [commands.rcpt(due.target, extensions, notify=due.notify, orcpt=due.orcpt or _original(due)) for due in batch]
+        except commands.UnsafeValue:
+            self._deliverer.pool.release(connection)
+            raise
+        connection.send(self, mail, rcpts, Body(content.size, content.data, self._pieces))
+
+    def _pieces(self) -> Iterator[bytes]:
+        return self._deliverer.chunks(self._content)
+
+    def _unsupported(self, connection: Connection, extensions: Extensions) -> Reply | None:
+        """What keeps this message from this peer altogether."""
+        content = self._content
+        if self._requires_tls and not (extensions.requiretls and connection.tls.verified):
+            return _NEEDS_TLS
+        if extensions.size and content.size > extensions.size:
+            return _TOO_BIG
+        if not extensions.smtputf8 and self._needs_utf8():
+            return _NEEDS_UTF8
+        if not extensions.eightbit and not self._deliverer.options.send_8bit_anyway:
+            if self._job.message.body == "8BITMIME" or not _is_7bit(content):
+                return _NEEDS_8BIT
+        return None
+
+    def _needs_utf8(self) -> bool:
+        message = self._job.message
+        return not message.sender.isascii() or (message.smtputf8 and not _header(self._content).isascii())
+
+    # From replies to outcomes.
+
+    def _record(self, connection: Connection, results: Sequence[Reply]) -> None:
+        batch = self._batch
+        again: list[Due] = []
+        some_accepted = len(batch) > 1 and any(reply.code < 300 for reply in results)
+        for due, reply in zip(batch, results, strict=True):
+            if some_accepted and reply.code in (452, 552):
+                again.append(due)
+            else:
+                self._outcomes[due.id] = self._answered(reply, connection)
+        self._pending = self._pending[len(batch) :] + again
+        self._batch = []
+
+    def _answered(self, reply: Reply, connection: Connection) -> Outcome:
+        if reply.code < 300:
+            result, reason = Result.DELIVERED, "accepted"
+        elif reply.code < 500:
+            result, reason = Result.LATER, "deferred"
+        else:
+            result, reason = Result.NEVER, "refused"
+        return self._outcome(result, reason, reply, connection.key, connection)
+
+    def _failed(self, connection: Connection, fault: Fault) -> None:
+        pool = self._deliverer.pool
+        key = connection.key
+        kind, phase = fault.kind, fault.phase
+        # It had carried mail before this transaction, and nothing of this one was answered.
+        is_stale = connection.messages > 1 and kind in (FaultKind.LOST, FaultKind.CLOSING) and phase in (Phase.RSET, Phase.MAIL)
+        if is_stale and fault.reply.enhanced != "4.3.2":
+            self._advance()
+            return
+        if not connection.is_ready:
+            if kind is FaultKind.TLS and key.tls is TlsMode.OPPORTUNISTIC and phase is Phase.TLS:
+                self._deliverer.tls.mark_broken(key.host)
+                pool.alive(key)
+                self._advance()
+                return
+            if phase in (Phase.BANNER, Phase.EHLO) and kind in (FaultKind.LOST, FaultKind.TIMEOUT, FaultKind.PROTOCOL):
+                pool.failed(key, fault.reply)
+            else:
+                pool.alive(key)
+        for due, reply in zip(self._batch, connection.session.results, strict=False):
+            if reply is not None:  # refused one by one before the fault: that stands
+                self._outcomes[due.id] = self._answered(reply, connection)
+        self._pending = [due for due in self._pending if due.id not in self._outcomes]
+        self._batch = []
+        if kind is FaultKind.CONTENT or phase in (Phase.CONTENT, Phase.FINAL):
+            self._settle_pending(self._outcome(Result.LATER, _REASONS[kind], fault.reply, key, connection))
+            self._finish()
+            return
+        if kind is FaultKind.TLS and self._requires_tls:
+            self._never = self._outcome(Result.NEVER, "unsupported", Reply(550, "5.7.30", fault.reply.text), key, connection)
+        elif kind is FaultKind.GREETING and fault.reply.is_permanent:
+            self._never = self._outcome(Result.NEVER, "refused", fault.reply, key, connection)
+        else:
+            self._last = self._outcome(Result.LATER, _REASONS[kind], fault.reply, key, connection)
+        self._position += 1
+        self._advance()
+
+    def _outcome(self, result: Result, reason: str, reply: Reply, key: Key, connection: Connection | None = None) -> Outcome:
+        duration = self._deliverer.clock.seconds() - self._started
+        if connection is None:
+            return Outcome(result, reason, reply, key.host, key.address, key.port, duration=duration)
+        tls = connection.tls
+        without_dsn = result is Result.DELIVERED and not connection.session.extensions.dsn
+        return Outcome(result, reason, reply, key.host, key.address, key.port, tls.version, tls.verified, duration, without_dsn)
+
+    def _settle_pending(self, outcome: Outcome) -> None:
+        for due in self._pending:
+            self._outcomes[due.id] = outcome
+        self._pending = []
+
+    def _finish(self) -> None:
+        if not self._is_finished:
+            self._is_finished = True
+            self.done.callback(self._outcomes)
+
+    def _broke(self, _: object = None) -> None:
+        """A fault of ours."""
+        self._deliverer.log.failure("fault while delivering message {uid}", uid=self._job.message.uid)
+        self._settle_pending(Outcome(Result.LATER, "content", _OUR_FAULT))
+        self._finish()
+
+
+def _is_7bit(content: Content) -> bool:
+    return content.data is None or content.data.isascii()
+
+
+def _header(content: Content) -> bytes:
+    if content.data is None:
+        return content.header
+    return content.data[: content.data.find(b"\r\n\r\n") + 1]
+
+
+def _original(due: Due) -> str:
+    """RFC 3461 5.2.1: an alias leaves its first name to the reports that follow."""
+    if due.target == due.recipient or not due.recipient.isascii():
+        return ""
+    return "rfc822;" + commands.xtext(due.recipient)
