@@ -1,8 +1,10 @@
 """The content of one message as it streams in, by DATA or by BDAT, under its limits (RFC 5321 4.5.3.1.6-7, RFC 3030, RFC 1870).
 
-`read(octets)` takes what has arrived and returns what of it is content to hand on. A fault (too big, a line too long, a bare CR or LF) is kept in
-`refusal`, from where on nothing is handed on and the rest is only counted: the caller says it when the sender is ready to hear it. `is_fatal` means the
-connection must end now: after a bare CR or LF in DATA nobody can tell where the message ends (SMTP smuggling), and after `overrun` octets too many the sender is abusing us.
+`read(octets)` takes what has arrived and returns what of it is content to hand on. A fault (too big, a line too long, a bare CR or LF) is kept
+in `refusal`, from where on nothing is handed on and the rest is only counted: the caller says it when the sender is ready to hear it. `is_fatal`
+means the connection must end now: after a bare CR or LF in DATA nobody can tell where the message ends (SMTP smuggling), and after `overrun` octets
+too many the sender is abusing us.
+
 The order of faults is fixed, so that the answer does not depend on how the stream was cut: a bare line end, then the size, then the line length.
 """
 

@@ -1,7 +1,7 @@
 """What an SMTP server session wants from the outside: its questions and notices, as slotted values.
 
-A question (Connected, Helo, Mail, Rcpt, Data, End, Auth) is answered with `Session.reply(Reply)`; a notice (Chunk, Abort) with `Session.reply(None)`.
-Each knows how to put itself to a receiver: `event.ask(receiver)` calls the method of interfaces.IReceiver that goes with it, so that the shell needs no table.
+A question (Connected, Helo, Mail, Rcpt, Data, End, Auth) is answered with `Session.reply(Reply)`; a notice (Chunk, Abort) with
+`Session.reply(None)`. Each knows how to put itself to a receiver: `event.ask(receiver)` calls the method of interfaces.IReceiver that goes with it.
 STARTTLS and CLOSE are for the shell itself: it changes the transport, then answers STARTTLS with `reply(None)`.
 """
 
@@ -15,7 +15,7 @@ from jetmail.mail.envelope import Recipient, Sender
 class Event:
     """Anything a session waits for. Equal when of one kind and content, for tests and for comparing two runs."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def ask(self, receiver: Any) -> Any:
         """Put the question to `receiver` (an IReceiver): its answer, a Reply, None or something that becomes one."""

@@ -1,17 +1,19 @@
 """The commands of SMTP as text becomes values (RFC 5321 4.1; parameters: RFC 1870, 3030, 3461, 4954, 6152, 6531, 8689).
 
 Strict where two readers could disagree, forgiving where they cannot: spaces after the colon and at the end of a line are let pass, letter case of
-keywords does not matter, a source route is dropped (RFC 5321 C). An unknown or unoffered parameter is 555, a known one that is wrong or given twice 501.
+keywords does not matter, a source route is dropped (RFC 5321 C). An unknown or unoffered parameter is 555, a known one that is wrong or given
+twice 501.
 
-Every function takes one command line's argument (no CRLF, no NUL) and returns a value or raises Refused with the reply to give; nothing else is raised, whatever the octets.
-Arguments are decoded here and nowhere else: ASCII, or UTF-8 where SMTPUTF8 lets it be.
+Every function takes one command line's argument (no CRLF, no NUL) and returns a value or raises Refused with the reply to give; nothing else is
+raised, whatever the octets. Arguments are decoded here and nowhere else: ASCII, or UTF-8 where SMTPUTF8 lets it be.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from jetmail.mail.address import Address, AddressError, parse
 from jetmail.mail.envelope import Recipient, Sender
@@ -136,8 +138,8 @@ def _address(path: str, enhanced: str, whose: str) -> Address:
         raise Refused(Reply(501, enhanced, f"Bad {whose} address: {error}")) from None
 
 
-def _parameters(words: str, known: dict[str, Callable[[str | None], object]]) -> dict[str, object]:
-    values: dict[str, object] = {}
+def _parameters(words: str, known: Mapping[str, Callable[[str | None], Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for word in words.split():
         keyword, equals, value = word.partition("=")
         keyword = keyword.upper()

@@ -12,7 +12,7 @@ _END = b"\r\n.\r\n"
 
 
 class LineEnds:
-    """Is every CR followed by LF and every LF preceded by CR? `feed` returns False for ever once that is broken; `finish` also counts a CR left alone."""
+    """CR and LF as CRLF only, over any split? `feed` returns False for ever once that is broken; `finish` also counts a CR left alone."""
 
     __slots__ = ("_after_cr", "intact")
 
@@ -66,8 +66,9 @@ class LineLength:
 class DotReader:
     """The content of DATA: finds the line with a single dot that ends it and removes the dot every other line that starts with one was given.
 
-    `feed(octets)` returns (content, end): content whose line ends are whole (a CRLF is never split between two pieces, so each piece can be judged alone),
-    and the index in `octets` just past the end of data, or -1 when it has not come yet. The CRLF before the single dot is content. After the end, feed no more.
+    `feed(octets)` returns (content, end): content whose line ends are whole (a CRLF is never split between two pieces, so each piece can be judged
+    alone), and the index in `octets` just past the end of data, or -1 when it has not come yet. The CRLF before the single dot is content. After the
+    end, feed no more.
     """
 
     __slots__ = ("_held", "_started")

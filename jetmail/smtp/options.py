@@ -1,4 +1,4 @@
-"""What one listener's SMTP sessions allow, offer and bear. Frozen; one instance serves every session of a listener, so the greeting and EHLO are made once."""
+"""What one listener's SMTP sessions allow, offer and bear: one frozen instance for all of them, so the greeting and EHLO are made once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SessionOptions:
     tls_available: bool = True  # STARTTLS is offered
     max_size: int = 52_428_800  # of one message, announced by SIZE
     max_overrun: int = 8_388_608  # read and thrown away past max_size so that the sender can hear 552; beyond, the connection is closed
-    max_text_line: int = 65_536  # of one line of content, CRLF included. RFC 5321 4.5.3.1.6 asks for 1,000; real mail has longer ones; nothing is buffered by line
+    max_text_line: int = 65_536  # of one line of content, CRLF included. RFC 5321 4.5.3.1.6 asks for 1,000; real mail has longer ones
     max_command_line: int = 2_048  # CRLF included. RFC 5321 4.5.3.1.4 asks for 512, plus what the extensions add
     max_auth_line: int = 12_288  # RFC 4954 4
     max_recipients: int = 1_000  # of one message; further ones are answered 452, said by LIMITS RCPTMAX. RFC 5321 4.5.3.1.8: at least 100

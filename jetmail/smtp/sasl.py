@@ -1,6 +1,7 @@
 """The two password mechanisms of AUTH as a conversation (RFC 4954, RFC 4616; LOGIN as everybody does it): one object per attempt, no I/O.
 
-`step(response)` takes the client's base64 line and returns what comes next: bytes to prompt with (a whole 334 line), Credentials, or the Reply that ends the attempt.
+`step(response)` takes the client's base64 line and returns what comes next: bytes to prompt with (a whole 334 line), Credentials, or the Reply that
+ends the attempt.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@
     octets = session.take()                  # what is to be written by now
 
 Promises. One event is outstanding at a time: what arrives meanwhile waits, so answers never overtake one another and pipelining is safe (RFC 2920);
-`wants_more` says when the transport should rest. The events do not depend on how the octets were cut. No input raises; memory is bounded by one command line,
-the segment at hand and 1 MiB of unread input. Content is handed on as it comes, dots removed, with CRLF line ends only: a bare CR or LF in a command or in DATA
-ends the connection, in BDAT the transaction (RFC 5321 2.3.8). Octets that follow STARTTLS in clear end the connection without a word, and nothing
-said before TLS is remembered after it (RFC 3207 4.2). A password is never taken in clear (RFC 4954 4).
+`wants_more` says when the transport should rest. The events do not depend on how the octets were cut. No input raises; memory is bounded by one
+command line, the segment at hand and 1 MiB of unread input. Content is handed on as it comes, dots removed, with CRLF line ends only: a bare CR or
+LF in a command or in DATA ends the connection, in BDAT the transaction (RFC 5321 2.3.8). Octets that follow STARTTLS in clear end the connection
+without a word, and nothing said before TLS is remembered after it (RFC 3207 4.2). A password is never taken in clear (RFC 4954 4).
 
 Raises RuntimeError when `reply` is called with no event outstanding, which is the caller's fault.
 """
@@ -331,4 +331,3 @@ _SETTLE: dict[type[Event], Callable[[Session, Any, Any], Event | None]] = {
     Auth: Session._authenticated,
     StartTls: Session._tls_started,
 }
-
