@@ -58,6 +58,7 @@ _REASONS = {
     FaultKind.LOST: "connect",
     FaultKind.TIMEOUT: "timeout",
     FaultKind.CONTENT: "content",
+    FaultKind.STOPPED: "operator",
 }
 _TOO_BIG = Reply(552, "5.3.4", "the message is larger than the destination accepts")
 _NEEDS_UTF8 = Reply(550, "5.6.7", "the destination does not support internationalised mail (SMTPUTF8)")
@@ -133,7 +134,7 @@ class _Attempt:
                 self._routed(known)
             else:
                 router.route(self._job.destination).addCallback(self._routed).addErrback(self._broke)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged by _broke
             self._broke()
 
     def _routed(self, route: Route | Outcome) -> None:
@@ -172,7 +173,9 @@ class _Attempt:
     def _pass_over(self, key: Key) -> None:
         """A dead or crowded address is not tried; what others learned of it serves as the answer."""
         if self._last is None:
-            self._last = self._outcome(Result.LATER, "connect", self._deliverer.pool.dead_reply(key), key)
+            dead = self._deliverer.pool.dead_reply(key)
+            reply = dead or Reply(451, "4.4.5", "all connections to the destination are busy")
+            self._last = self._outcome(Result.LATER, "connect" if dead else "deferred", reply, key)
         self._position += 1
 
     def _dial(self, key: Key, hop: Hop) -> None:
@@ -187,47 +190,55 @@ class _Attempt:
     # What the pool and the connection say.
 
     def granted(self, key: Key, connection: Connection | None) -> None:
-        try:
-            if connection is not None:
-                self._start(connection)
-            else:
-                self._dial(key, self._candidates[self._position][0])
-        except Exception:
-            self._broke()
+        self._guard(self._granted, connection, connection)
 
     def turned_away(self, key: Key) -> None:
-        try:
-            self._pass_over(key)
-            self._advance()
-        except Exception:
-            self._broke()
+        self._guard(self._turned_away, None, key)
 
     def opened(self, connection: Connection) -> None:
-        try:
-            self._deliverer.pool.alive(connection.key)
-            self._start(connection)
-        except Exception:
-            self._broke()
+        self._guard(self._opened, connection, connection)
 
     def settled(self, connection: Connection, results: Sequence[Reply]) -> None:
-        try:
-            self._record(connection, results)
-            if not self._pending:
-                self._deliverer.pool.release(connection)
-                self._finish()
-            elif connection.is_usable:
-                self._start(connection)
-            else:
-                self._deliverer.pool.release(connection)
-                self._advance()
-        except Exception:
-            self._broke()
+        self._guard(self._settled, connection, connection, results)
 
     def failed(self, connection: Connection, fault: Fault) -> None:
+        if not self._is_finished:
+            self._guard(self._failed, connection, connection, fault)
+
+    def _guard(self, step: Callable[..., None], connection: Connection | None, *args: Any) -> None:
+        """A fault of ours ends the attempt and the connection it had, never the connection's or the pool's work."""
         try:
-            self._failed(connection, fault)
-        except Exception:
+            step(*args)
+        except Exception:  # noqa: BLE001 - logged by _broke
             self._broke()
+            if connection is not None:
+                connection.abort()
+
+    def _granted(self, connection: Connection | None) -> None:
+        if connection is not None:
+            self._start(connection)
+            return
+        hop, address = self._candidates[self._position]
+        self._dial(self._key(hop, address), hop)
+
+    def _turned_away(self, key: Key) -> None:
+        self._pass_over(key)
+        self._advance()
+
+    def _opened(self, connection: Connection) -> None:
+        self._deliverer.pool.alive(connection.key)
+        self._start(connection)
+
+    def _settled(self, connection: Connection, results: Sequence[Reply]) -> None:
+        self._record(connection, results)
+        if self._pending and connection.is_usable:
+            self._start(connection)
+            return
+        self._deliverer.pool.release(connection)
+        if self._pending:
+            self._guard(self._advance, None)  # the connection is no longer this attempt's
+        else:
+            self._finish()
 
     # From connection to transaction.
 
@@ -265,7 +276,7 @@ class _Attempt:
                 message.sender,
                 extensions,
                 size=content.size,
-                eightbit=message.body == "8BITMIME" or not _is_7bit(content),
+                eightbit=self._is_8bit(),
                 smtputf8=needs_utf8 or not all(due.target.isascii() for due in batch),
                 ret=message.ret,
                 envid=message.envid,
@@ -273,8 +284,11 @@ class _Attempt:
             )
             rcpts = [commands.rcpt(due.target, extensions, notify=due.notify, orcpt=due.orcpt or _original(due)) for due in batch]
         except commands.UnsafeValue:
+            self._deliverer.log.failure("envelope of message {uid} is damaged", uid=message.uid)
+            self._settle_pending(self._outcome(Result.LATER, "content", _OUR_FAULT, connection.key, connection))
             self._deliverer.pool.release(connection)
-            raise
+            self._finish()
+            return
         connection.send(self, mail, rcpts, Body(content.size, content.data, self._pieces))
 
     def _pieces(self) -> Iterator[bytes]:
@@ -289,10 +303,13 @@ class _Attempt:
             return _TOO_BIG
         if not extensions.smtputf8 and self._needs_utf8():
             return _NEEDS_UTF8
-        if not extensions.eightbit and not self._deliverer.options.send_8bit_anyway:
-            if self._job.message.body == "8BITMIME" or not _is_7bit(content):
-                return _NEEDS_8BIT
+        if not extensions.eightbit and not self._deliverer.options.send_8bit_anyway and self._is_8bit():
+            return _NEEDS_8BIT
         return None
+
+    def _is_8bit(self) -> bool:
+        data = self._content.data
+        return self._job.message.body == "8BITMIME" or (data is not None and not data.isascii())
 
     def _needs_utf8(self) -> bool:
         message = self._job.message
@@ -327,7 +344,7 @@ class _Attempt:
         kind, phase = fault.kind, fault.phase
         # It had carried mail before this transaction, and nothing of this one was answered.
         is_stale = connection.messages > 1 and kind in (FaultKind.LOST, FaultKind.CLOSING) and phase in (Phase.RSET, Phase.MAIL)
-        if is_stale and fault.reply.enhanced != "4.3.2":
+        if is_stale:
             self._advance()
             return
         if not connection.is_ready:
@@ -381,10 +398,6 @@ class _Attempt:
         self._deliverer.log.failure("fault while delivering message {uid}", uid=self._job.message.uid)
         self._settle_pending(Outcome(Result.LATER, "content", _OUR_FAULT))
         self._finish()
-
-
-def _is_7bit(content: Content) -> bool:
-    return content.data is None or content.data.isascii()
 
 
 def _header(content: Content) -> bytes:

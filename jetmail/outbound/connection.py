@@ -18,7 +18,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol
 
-from twisted.internet.error import ConnectionRefusedError, NoRouteError, TCPTimedOutError, TimeoutError
+from twisted.internet.error import (
+    ConnectionRefusedError,
+    NoRouteError,
+    TCPTimedOutError,
+    TimeoutError,
+)
 from twisted.internet.interfaces import IHandshakeListener, IPullProducer
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -136,8 +141,8 @@ class Connection(TwistedProtocol):
         self._around.pool.leaving(self)
 
     def abort(self) -> None:
-        """Stop at once; the user hears of a lost connection."""
-        self._end(Fault(FaultKind.LOST, Reply(451, "4.3.2", "this host is closing down"), self.session.phase))
+        """Stop at once; the user hears that we stopped."""
+        self._end(Fault(FaultKind.STOPPED, Reply(451, "4.3.2", "this host is closing down"), self.session.phase))
 
     def not_connected(self, failure: Failure) -> None:
         """Dialling failed."""
@@ -185,7 +190,7 @@ class Connection(TwistedProtocol):
                 self._answers = session.answers
                 if session.phase is not Phase.IDLE:
                     self._touch()
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged, and the end of this connection only
             self.log.failure("fault while talking to {host}", host=self.key.host)
             self._end(Fault(FaultKind.CONTENT, Reply(451, "4.3.0", "internal error"), session.phase))
 
@@ -355,7 +360,7 @@ class _Feed:
             self._left -= len(piece)
             if self._left < 0 or not piece:
                 raise ValueError("the content is not as long as its message says")
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged by content_failed
             self._left = -1
             self._connection.content_failed(Failure())
             return

@@ -156,12 +156,10 @@ class Pool:
         line.append((waiter, key, self._clock.seconds() + self._options.wait_seconds))
         self._arm()
 
-    def dead_reply(self, key: Key) -> Reply:
-        """Why `key` is not dialled now."""
+    def dead_reply(self, key: Key) -> Reply | None:
+        """What the last one who dialled a dead address got."""
         dead = self._dead.get(key.endpoint)
-        if dead is None or self._closed:
-            return Reply(451, "4.3.2", "this host is closing down" if self._closed else "too many connections to this address")
-        return dead.reply
+        return dead.reply if dead else None
 
     # What becomes of it.
 
