@@ -7,8 +7,6 @@ and the messages go on to a sink.
 from __future__ import annotations
 
 import argparse
-import socket
-import ssl
 import sys
 import tempfile
 import threading
@@ -20,41 +18,7 @@ from tests.bench import loading
 from tests.bench.figures import Aim, mb
 from tests.bench.sides import Jetmail
 from tests.live.harness import Appliance
-
-
-class Client:
-    """A plain SMTP connection that blocks."""
-
-    def __init__(self, port: int, tls: bool = False) -> None:
-        self.socket: socket.socket = socket.create_connection(("127.0.0.1", port), 60)
-        self.expect("220")
-        self.ask(b"EHLO bench.example.test\r\n", "250")
-        if tls:
-            self.ask(b"STARTTLS\r\n", "220")
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            self.socket = context.wrap_socket(self.socket)
-            self.ask(b"EHLO bench.example.test\r\n", "250")
-
-    def expect(self, code: str) -> str:
-        """The next whole reply; Lied when it does not begin with `code`."""
-        text = b""
-        while not (text.endswith(b"\n") and text.rstrip(b"\r\n").rpartition(b"\n")[2][3:4] == b" "):
-            octets = self.socket.recv(4096)
-            if not octets:
-                raise loading.Lied(f"closed while {code} was expected: {text!r}")
-            text += octets
-        if not text.startswith(code.encode()):
-            raise loading.Lied(f"{code} expected: {text!r}")
-        return text.decode("utf-8", "replace")
-
-    def ask(self, command: bytes, code: str) -> str:
-        self.socket.sendall(command)
-        return self.expect(code)
-
-    def close(self) -> None:
-        self.socket.close()
+from tests.live.talk import Client
 
 
 def per_connection(appliance: Appliance, count: int, tls: bool) -> float:
@@ -88,15 +52,13 @@ def large(appliance: Appliance, clients: int, size: int, counter: loading.Counte
 
     def send(number: int) -> None:
         try:
-            client = Client(appliance.smtp_port)
-            client.ask(b"MAIL FROM:<a@example.test>\r\n", "250")
-            client.ask(b"RCPT TO:<large-%d@example.test>\r\n" % number, "250")
-            client.ask(b"DATA\r\n", "354")
-            together.wait(120)
-            client.socket.settimeout(600)
-            client.ask(octets, "250")
-            client.ask(b"QUIT\r\n", "221")
-            client.close()
+            with Client(appliance.smtp_port) as client:
+                client.envelope(f"large-{number}@example.test", "a@example.test")
+                together.wait(120)
+                client.socket.settimeout(600)
+                client.write(octets)
+                client.expect("250")
+                client.quit()
         except BaseException as fault:
             together.abort()
             faults.append(fault)

@@ -102,11 +102,11 @@ def told(result: dict[str, Any]) -> list[str]:
     """For people."""
     how = "connections reused" if result["keep"] else "a new connection per message"
     lines = [
-        f"{result['bench']}: {result['messages']} messages of {result['size']} octets, {result['sessions']} sessions, {how}, {result['rounds']} rounds, "
-        f"sent by {result['source']}"
+        f"{result['bench']}: {result['messages']} messages of {result['size']} octets, {result['sessions']} sessions, {how}, "
+        f"{result['rounds']} rounds, sent by {result['source']}"
     ]
     for name, series in result["rates"].items():
         cpu = f"   {result['cpu_ms'][name]:.2f} ms CPU a message" if name in result["cpu_ms"] else ""
         lines.append(f"  {name:<10} median {result['median'][name]:>7.0f}/s   rounds {' '.join(f'{rate:.0f}' for rate in series)}{cpu}")
-    lines += [f"  jetmail/{name}: min {found['min']}  median {found['median']}  max {found['max']}" for name, found in result["ratio"].items()]
+    lines += [f"  jetmail/{name}: min {each['min']}  median {each['median']}  max {each['max']}" for name, each in result["ratio"].items()]
     return lines

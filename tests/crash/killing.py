@@ -81,7 +81,8 @@ class Result:
         return (
             f"crash: kills={self.kills} (while starting {self.killed_while_starting}) accepted={self.accepted} delivered={self.delivered} "
             f"queued={self.queued} lost={len(self.lost)} damaged={len(self.damaged)} duplicates={self.duplicates} "
-            f"delivered-though-unanswered={self.unanswered} orphaned-files={self.orphans} store={self.store} seed={self.seed} seconds={self.seconds:.0f}"
+            f"delivered-though-unanswered={self.unanswered} orphaned-files={self.orphans} store={self.store} "
+            f"seed={self.seed} seconds={self.seconds:.0f}"
         )
 
 

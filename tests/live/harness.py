@@ -86,6 +86,7 @@ class Appliance:
         self.process: subprocess.Popen[bytes] | None = None
         self.seconds_to_ready = 0.0
         self.run_as = run_as
+        self.log = directory.with_name(directory.name + ".log")  # everything it printed, over all starts
         self._began = 0.0
         self._from = 0
         self.cli("init", directory=False, arguments=(str(directory),))
@@ -133,11 +134,6 @@ class Appliance:
     def database(self) -> Path:
         """The file of its store."""
         return self.directory / "var" / "jetmail.db"
-
-    @property
-    def log(self) -> Path:
-        """Everything it printed, over all starts."""
-        return self.directory / "output.log"
 
     def launch(self) -> None:
         """Start it and return at once. Its output goes straight to a file: a reader beside it would take its share of two cores."""

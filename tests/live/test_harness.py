@@ -58,7 +58,7 @@ def test_appliance_starts_and_stops(tmp_path: Path, stand_in: tuple[str, ...]) -
         assert appliance.memory() > 1_000_000
         assert appliance.rows("queue", "list") == [{"id": 1}, {"id": 2}]
         assert appliance.stop() == 0
-        assert "jetmail ready" in (tmp_path / "a" / "output.log").read_text()
+        assert "jetmail ready" in (tmp_path / "a.log").read_text()
     assert tomllib.loads((tmp_path / "a" / "etc" / "jetmail.toml").read_text()) == {"smtp": {"hostname": "b"}, "listener": [{"name": "mx"}]}
 
 
