@@ -19,7 +19,7 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The part of the queue that goes to one destination."""
+    """The part of the queue that goes to one destination. `not_before`: when it is dialled again while it is down; `reason` and `reply` say why it is."""
 
     destination: str
     queued: int
@@ -28,6 +28,9 @@ class Lane:
     next_attempt: float | None
     down_since: float | None
     reason: str
+    reply: str
+    not_before: float
+    suspended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,14 @@ def lanes(conn: Connection, limit: int = 100) -> tuple[Lane, ...]:
     """The queue by destination, longest first."""
     rows = conn.execute(
         """SELECT q.destination, sum(1 - q.held) AS waiting, sum(q.held), min(q.queued), min(CASE WHEN q.held = 0 THEN q.next_attempt END),
-               l.down_since, coalesce(l.reason, '')
+               l.down_since, coalesce(l.reason, ''), coalesce(l.reply, ''), coalesce(l.not_before, 0), coalesce(l.suspended, 0)
            FROM (SELECT destination, held, queued, next_attempt FROM deliveries WHERE status = 'queued' AND held = 0
                  UNION ALL SELECT destination, held, queued, next_attempt FROM deliveries WHERE status = 'queued' AND held = 1) AS q
            LEFT JOIN destinations AS l ON l.name = q.destination
            GROUP BY q.destination ORDER BY waiting DESC, q.destination LIMIT ?""",
         (limit,),
     ).fetchall()
-    return tuple(Lane(*row) for row in rows)
+    return tuple(Lane(*row[:9], bool(row[9])) for row in rows)
 
 
 def by_status(conn: Connection, since: float, domains: tuple[str, ...] | None = None) -> dict[str, int]:
