@@ -74,7 +74,6 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_message ON deliveries (message_id);
 CREATE INDEX deliveries_due ON deliveries (destination, next_attempt) WHERE status = 'queued' AND held = 0;
 CREATE INDEX deliveries_held ON deliveries (destination) WHERE status = 'queued' AND held = 1;
-CREATE INDEX deliveries_held ON deliveries (destination) WHERE status = 'queued' AND held = 1;
 CREATE INDEX deliveries_domain ON deliveries (domain, message_id);
 
 -- Append only: what happened to a message after it was received (that itself is its row in messages).
