@@ -74,7 +74,7 @@ def _nothing() -> Mapping[str, float]:
 class Metrics(Collector):
     """The counters of one process. Everything public is for other rooms: methods count, attributes named under 'asked' are set once by app.
 
-    `queue` -> {'waiting': n, 'held': n, 'attempting': n}; `queue_oldest` seconds since the oldest waiting delivery was queued (0 when none);
+    `queue` -> {'queued': n, 'held': n}; `queue_oldest` seconds since the oldest waiting delivery was queued (0 when none);
     `destinations_down`, `window`, `connections`, `wal_bytes`, `spool_bytes` -> a number. Each is asked once a scrape and must answer at once.
     """
 

@@ -107,11 +107,11 @@ def reason(word: str) -> str:
 
 
 def stamp(seconds: float | None, style: str = "second") -> Markup:
-    """<time> for an instant; `style` 'second' or 'minute' or 'milli' is how fine people see it. An em dash for None."""
+    """<time> for an instant; `style` 'minute', 'second' or 'milli' is how fine people see it, 'full' is never without its day. An em dash for None."""
     if seconds is None:
         return Markup('<span class="none">—</span>')
-    shape = {"minute": "%Y-%m-%d %H:%M", "second": "%Y-%m-%d %H:%M:%S", "milli": "%Y-%m-%d %H:%M:%S"}[style]
-    text = _utc(seconds).strftime(shape) + (f".{_utc(seconds).microsecond // 1000:03d}" if style == "milli" else "")
+    at = _utc(seconds)
+    text = at.strftime("%Y-%m-%d %H:%M" if style == "minute" else "%Y-%m-%d %H:%M:%S") + (f".{at.microsecond // 1000:03d}" if style == "milli" else "")
     return Markup('<time datetime="{}" data-style="{}">{} UTC</time>').format(iso(seconds), style, text)
 
 
@@ -152,7 +152,7 @@ def status(value: str) -> Markup:
         known = Status(value)
     except ValueError:
         return Markup('<span class="pill">{}</span>').format(visible(value))
-    return Markup('<span class="pill pill-{0}" title="{2}"><svg aria-hidden="true"><use href="#i-{0}"/></svg>{1}</span>').format(
+    return Markup('<span class="pill is-{0}" title="{2}"><svg aria-hidden="true"><use href="#i-{0}"/></svg>{1}</span>').format(
         known.value, known.label, known.meaning[0].upper() + known.meaning[1:]
     )
 

@@ -41,18 +41,20 @@ def message(conn: Connection, number: int, received: float, sender: str, subject
 def event(conn: Connection, accepted: messages.Accepted, at: float, kind: str, *, to: int | None = 0, **detail: Any) -> None:
     """One step of the timeline, of the `to`-th delivery (None: of the whole message)."""
     ids = [row[0] for row in conn.execute("SELECT id FROM deliveries WHERE message_id = ? ORDER BY id", (accepted.id,))]
-    messages.add_event(conn, accepted.id, None if to is None else ids[to], at, kind, detail)
+    messages.add_event(conn, accepted.id, None if to is None else ids[to], at, kind, {name.rstrip("_"): value for name, value in detail.items()})
 
 
-def attempt(conn: Connection, accepted: messages.Accepted, at: float, result: str, reason: str, reply: str, *, to: int = 0, **detail: Any) -> None:
-    """One attempt, as the queue records it, with the delivery's row following."""
+def attempt(
+    conn: Connection, accepted: messages.Accepted, at: float, result: str, reason: str, reply: str, *, to: int = 0, again: float = 0.0, **detail: Any
+) -> None:
+    """One attempt, as the queue records it, with the delivery's row following; `again` is when the next one is due (by a schedule, unless given)."""
     given = {"host": "mx.demo.test", "address": "198.51.100.7", "port": 25, "tls": "TLSv1.3", "verified": True, "duration": 0.084} | detail
     event(conn, accepted, at, "attempt", to=to, result=result, reason=reason, reply=reply, **given)
     row = conn.execute("SELECT id FROM deliveries WHERE message_id = ? ORDER BY id LIMIT 1 OFFSET ?", (accepted.id, to)).fetchone()[0]
     if result == "later":
         wait = (60, 300, 600, 900, 1800, 3600, 7200, 14_400)
         attempts = conn.execute("UPDATE deliveries SET attempts = attempts + 1 WHERE id = ? RETURNING attempts", (row,)).fetchone()[0]
-        values = ("queued", reason, reply, at + wait[min(attempts, 8) - 1], None, row)
+        values = ("queued", reason, reply, again or at + wait[min(attempts, 8) - 1], None, row)
     else:
         conn.execute("UPDATE deliveries SET attempts = attempts + 1 WHERE id = ?", (row,))
         values = ("delivered" if result == "delivered" else "rejected", reason, reply, at, at, row)
@@ -106,30 +108,34 @@ def busy_morning(conn: Connection) -> dict[str, str]:
     for index in range(6):
         more = put(13_000 - index * 1_400, "", "orders@shop.example", f"Order 55-{20_940 + index * 7} confirmed", delivery("warehouse@slow.example"))
         attempt(conn, more, NOW - 7_100 + index, "later", "connect", "Connection refused by 192.0.2.50 port 25", host="mx.slow.example", address="192.0.2.50",
-                tls="", verified=False)  # fmt: skip
+                tls="", verified=False, again=NOW + 1_260 + index)  # fmt: skip
     grey = put(2_400, "", "press@bureau.example", "Embargoed until Monday", delivery("desk@busy.example"))
-    attempt(conn, grey, NOW - 2_399, "later", "deferred", "450 4.2.1 Mailbox busy, try later", host="mx2.busy.example", address="2001:db8::25")
-    put(5_300, "held", "audit@bank.example", "Statement of account", delivery("cfo@partner.example", held=True, reason="operator"))
+    attempt(conn, grey, NOW - 2_399, "later", "deferred", "450 4.2.1 Mailbox busy, try later", host="mx2.busy.example", address="2001:db8::25", again=NOW + 245)
+    conn.execute(
+        "INSERT INTO destinations (name, failures, down_since, not_before, reason, reply) VALUES ('slow.example', 5, ?, ?, 'connect', ?)",
+        (NOW - 12_850, NOW + 1_260, "Connection refused by 192.0.2.50 port 25"),
+    )
+    put(5_300, "held", "audit@bank.example", "Statement of account", delivery("cfo@partner.example", held=True))
     put(3_900, "rejected", "sales@cheap-pills.example", "Re: your question", delivery("nobody@demo.test", "rejected", reason="unknown-recipient",
         reply="550 5.1.1 <nobody@demo.test>: no such recipient"), response="550 5.1.1 <nobody@demo.test>: no such recipient", client_address="198.51.100.201")  # fmt: skip
     findings = [
         {"symbol": "BAYES_SPAM", "score": 4.2, "detail": "0.993"}, {"symbol": "SPF_FAIL", "score": 2.0, "detail": "v=spf1 -all of lottery.example"},
         {"symbol": "URL_SHORTENER", "score": 1.1, "detail": "bit.example/9aZ"}, {"symbol": "DKIM_VALID", "score": -0.3, "detail": "d=lottery.example s=k1"},
     ]  # fmt: skip
-    put(2_900, "quarantined", "winner@lottery.example", "You have been selected ✉ claim within 24 h", delivery("m.okafor@demo.test", "quarantined", reason="score"),
+    put(2_900, "quarantined", "winner@lottery.example", "You have been selected ✉ claim within 24 h", delivery("m.okafor@demo.test", "quarantined", reason="suspect"),
         score=7.0, findings=json.dumps(findings))  # fmt: skip
-    put(2_200, "spam", "gtube@spam.example", "Cheap watches, best price, no customs", delivery("info@demo.test", "spam", reason="score",
+    put(2_200, "spam", "gtube@spam.example", "Cheap watches, best price, no customs", delivery("info@demo.test", "spam", reason="spam",
         reply="554 5.7.1 Message refused as spam"), score=18.4, findings=json.dumps([{"symbol": "GTUBE", "score": 15.0, "detail": ""}, *findings[:2]]),
         response="554 5.7.1 Message refused as spam")  # fmt: skip
-    put(1_500, "blocked", "promo@discounts.example", "Only today: 90 % off everything", delivery("dana@demo.test", "blocked", reason="block",
+    put(1_500, "blocked", "promo@discounts.example", "Only today: 90 % off everything", delivery("dana@demo.test", "blocked", reason="blocked",
         reply="550 5.7.1 [RULE] Blocked by recipient policy"), response="550 5.7.1 [RULE] Blocked by recipient policy")  # fmt: skip
     mixed = put(900, "mixed", "events@conference.example", "Your speaker slot: please confirm the room, the projector and the length of the talk before noon",
         delivery("dana@demo.test"), delivery("gone@partner.example"), delivery("desk@busy.example", target="newsdesk@busy.example"), size=24_881_002)  # fmt: skip
     attempt(conn, mixed, NOW - 899.6, "delivered", "accepted", ok)
     attempt(conn, mixed, NOW - 899.1, "never", "refused", "550 5.1.1 <gone@partner.example>: user unknown", to=1, host="mx.partner.example", address="192.0.2.77",
             verified=False, tls="TLSv1.3")  # fmt: skip
-    event(conn, mixed, NOW - 899.0, "bounced", to=1, report="18f0c9d2a3300000001f")
-    attempt(conn, mixed, NOW - 898.8, "later", "deferred", "450 4.2.1 Mailbox busy, try later", to=2, host="mx2.busy.example", address="2001:db8::25")
+    event(conn, mixed, NOW - 899.1, "report", to=1, action="failed", uid=worth["rejected"], to_="events@conference.example")
+    attempt(conn, mixed, NOW - 898.8, "later", "deferred", "450 4.2.1 Mailbox busy, try later", to=2, host="mx2.busy.example", address="2001:db8::25", again=NOW + 245)
     put(420, "nasty", NASTY, NASTY, delivery('"<b>x</b>"@demo.test', "rejected", reason="refused", reply="550 " + NASTY), helo=NASTY, response="550 " + NASTY)
     put(260, "", "", "Undelivered mail returned to sender", delivery("orders@shop.example"))
     for age, index in ((150, 3), (95, 1), (41, 6), (12, 2)):

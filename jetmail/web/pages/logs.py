@@ -8,6 +8,7 @@ meanwhile moves nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -41,6 +42,7 @@ FIELDS = (*TEXTS, "status", "since", "until", "zone")
 PLAIN = frozenset({"subject", "from", "to", "status", "zone"})  # always in sight; the others make the details open
 NAMES = {value: key for key, value in TEXTS.items()} | {"date_from": "since", "date_to": "until"}
 MAX_VALUE = 500
+DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d)?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class LogPages:
 
     async def _look(self, request: IRequest) -> tuple[Form, dict[str, Any]]:
         form = read_form(request.args)
-        after = _value(request.args, "after")
+        after = value_of(request.args, "after")
         found = Page((), "")
         if not form.problems:
             found = await search(self._db, self._actor, form.criteria, limit=self._page_size, after=after)
@@ -120,7 +122,7 @@ class LogPages:
 
 def read_form(args: Mapping[bytes, list[bytes]]) -> Form:
     """The search a query asks for. Never fails: what is wrong is in `problems`."""
-    values = {name: _value(args, name) for name in FIELDS}
+    values = {name: value_of(args, name) for name in FIELDS}
     problems: dict[str, str] = {}
     given: dict[str, Any] = {TEXTS[name]: values[name] for name in TEXTS if values[name]}
     if values["status"]:
@@ -132,6 +134,7 @@ def read_form(args: Mapping[bytes, list[bytes]]) -> Form:
         if values[name]:
             try:
                 given[column] = instant(values[name], zone, is_end=is_end)
+                values[name] += "" if "T" in values[name] else "T23:59" if is_end else "T00:00"  # what the browser's field for both wants
             except ValueError:
                 problems[name] = "Write a date like 2026-11-20 or 2026-11-20T14:30."
     if "date_from" in given and "date_to" in given and given["date_from"] >= given["date_to"]:
@@ -148,14 +151,14 @@ def instant(text: str, zone: tzinfo, *, is_end: bool) -> float:
     """The epoch seconds of a date and time someone typed in `zone`. As an end it includes the day, minute or second it names: what comes back is the
     first instant after it. Raises ValueError."""
     # A change of the clocks: fold 0 is the first of two same times, and the end of a day is the next day's beginning, not 24 hours on.
+    if not DATE.fullmatch(text):
+        raise ValueError("no date")
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None:
-        raise ValueError("a zone in the text would contradict the browser's")
     if is_end:
         moment += timedelta(days=1) if len(text) == 10 else timedelta(minutes=1) if len(text) == 16 else timedelta(seconds=1)
     try:
         return moment.replace(tzinfo=zone).timestamp()
-    except OverflowError as error:
+    except (OverflowError, OSError) as error:
         raise ValueError("out of range") from error
 
 
@@ -169,7 +172,8 @@ def _zone(name: str, problems: dict[str, str]) -> tzinfo:
         return UTC
 
 
-def _value(args: Mapping[bytes, list[bytes]], name: str) -> str:
+def value_of(args: Mapping[bytes, list[bytes]], name: str) -> str:
+    """The last value of a query field, without the space around it, at most MAX_VALUE characters of it; '' when it is absent."""
     return args.get(name.encode(), [b""])[-1].decode("utf-8", "replace").strip()[:MAX_VALUE]
 
 

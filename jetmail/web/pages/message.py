@@ -24,24 +24,31 @@ from jetmail.web.render import Renderer, reason, size, span, stamp
 REFUSED = (Status.REJECTED, Status.BLOCKED, Status.SPAM, Status.QUARANTINED)
 # kind of event -> (title, icon, tone)
 KINDS = {
-    "bounced": ("Returned to the sender", "rejected", "rejected"),
-    "expired": ("Given up after its time in the queue", "rejected", "rejected"),
-    "delayed": ("Sender told of the delay", "note", ""),
-    "held": ("Held", "hold", ""),
-    "released": ("Let go", "queued", "queued"),
-    "retried": ("Sent to be tried at once", "attempt", ""),
-    "deleted": ("Deleted", "rejected", "rejected"),
+    "expired": ("Given up: its time in the queue was over", "rejected", "rejected"),
+    "returned": ("Returned to the sender", "rejected", "rejected"),
+    "hold": ("Held", "hold", "quarantined"),
+    "unhold": ("Let go", "queued", "queued"),
+    "retry": ("To be tried at once", "attempt", ""),
+    "bounce": ("To be returned to the sender", "attempt", ""),
+    "delete": ("Deleted without telling the sender", "rejected", "rejected"),
     "ruling": ("Judged", "ruling", ""),
+}
+REPORTS = {
+    "failed": "Sender told that it failed",
+    "delayed": "Sender told of the delay",
+    "relayed": "Sender told that it was passed on",
 }
 RESULTS = {
     "delivered": ("Delivered to {host}", "delivered", "delivered"),
     "later": ("Not delivered yet: {reason}", "queued", "queued"),
     "never": ("Refused for good by {host}", "rejected", "rejected"),
 }
+UNSPOKEN = frozenset({"connect", "dns", "timeout", "tls"})
 # What a step says in words of its own; all else its event holds becomes a tag.
 ROUTE = frozenset({"address", "port", "tls", "verified", "duration"})
 SAID_ON_ARRIVAL = frozenset({"client", "helo", "tls", "listener", "response"})
 SAID_OF_ATTEMPT = ROUTE | {"result", "reason", "reply", "host"}
+SAID_OF_REPORT = frozenset({"action", "uid", "to"})
 SAID = ROUTE | {"reason", "reply", "findings"}
 
 
@@ -56,7 +63,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One knot of the timeline. `tone` a status whose colour it takes, or ''. `bits` short facts, `reply` what was said on the wire."""
+    """One knot of the timeline. `tone` a status whose colour it takes, or ''. `bits` short facts, `reply` what was said on the wire,
+    `link` the uid of another message it is about."""
 
     at: float
     title: str
@@ -67,6 +75,7 @@ class Step:
     bits: tuple[str, ...] = ()
     reply: str = ""
     findings: tuple[Finding, ...] = ()
+    link: str = ""
 
 
 class MessagePage:
@@ -87,7 +96,7 @@ class MessagePage:
             message=message,
             deliveries=deliveries,
             summary=list(dict.fromkeys(item.status for item in deliveries)) or ["rejected" if message.response.startswith("5") else "received"],
-            steps=list(timeline(message, deliveries, shown.events)),
+            steps=list(timeline(message, deliveries, shown.timeline)),
             facts=facts(message),
         )
         return Answer(body)
@@ -99,7 +108,7 @@ def facts(message: Any) -> list[tuple[str, object]]:
     given: tuple[tuple[str, object], ...] = (
         ("Envelope sender", message.sender or "<> (a bounce, or another automatic message)"),
         ("From header", message.header_from),
-        ("Received", stamp(message.received)),
+        ("Received", stamp(message.received, "full")),
         ("Size", size(message.size)),
         ("Direction", message.direction.capitalize()),
         ("Client", client),
@@ -136,7 +145,11 @@ def _step(event: Any, recipient: str, message: Any) -> Step:
         title, icon, tone = RESULTS[detail["result"]]
         where = str(detail.get("host") or detail.get("address") or "the destination")
         title = title.format(host=where, reason=reason(str(detail.get("reason", ""))))
-        return Step(event.at, title, icon, tone, recipient, bits=(*_route(detail), *_rest(detail, SAID_OF_ATTEMPT)), reply=str(detail.get("reply") or ""))
+        host = (where,) if detail["result"] == "later" and detail.get("host") else ()
+        return Step(event.at, title, icon, tone, recipient, bits=(*host, *_route(detail), *_rest(detail, SAID_OF_ATTEMPT)), reply=str(detail.get("reply") or ""))
+    if event.kind == "report" and detail.get("action") in REPORTS:
+        to, uid = str(detail.get("to", "")), str(detail.get("uid", ""))
+        return Step(event.at, REPORTS[detail["action"]], "attempt", "", "", to, tuple(_rest(detail, SAID_OF_REPORT)), link=uid)
     title, icon, tone = KINDS.get(event.kind, (event.kind.replace("-", " ").replace("_", " ").capitalize(), "note", ""))
     return Step(
         event.at,
@@ -186,10 +199,12 @@ def _route(detail: Mapping[str, Any]) -> Iterator[str]:
         yield f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}" if port else str(address)
     if "tls" in detail and address:
         if not detail["tls"]:
-            yield "no encryption"
+            # Before there was a conversation, that it was not encrypted says nothing.
+            if detail.get("reason") not in UNSPOKEN:
+                yield "no encryption"
         else:
             yield f"{detail['tls']}, certificate {'verified' if detail.get('verified') else 'not verified'}"
-    if isinstance(detail.get("duration"), (int, float)):
+    if address and isinstance(detail.get("duration"), (int, float)):
         yield span(detail["duration"])
 
 

@@ -18,7 +18,7 @@
       const at = new Date(element.dateTime);
       if (Number.isNaN(at.getTime())) continue;
       const hours = { minute: short, milli: fine }[element.dataset.style] || clock;
-      const today = at.toDateString() === now.toDateString();
+      const today = at.toDateString() === now.toDateString() && element.dataset.style !== "full";
       const date = at.getFullYear() === now.getFullYear() ? day : dayOfYear;
       element.textContent = today ? hours.format(at) : `${date.format(at)}, ${hours.format(at)}`;
       element.title = full.format(at);
@@ -50,12 +50,7 @@
   };
 
   // Exchange what changed and nothing else, so that focus, selection and scroll position stay where they are. -> how many rows are new.
-  const merge = (here, there) => {
-    const [body, fresh] = [here.querySelector("tbody[data-rows]"), there.querySelector("tbody[data-rows]")];
-    if (!body || !fresh) {
-      here.replaceChildren(...there.childNodes);
-      return fresh ? fresh.rows.length : 0;
-    }
+  const mergeRows = (body, fresh) => {
     const known = new Map([...body.rows].map((row) => [row.id, row]));
     let added = 0;
     let place = body.firstElementChild;
@@ -79,8 +74,22 @@
       }
     }
     for (const row of known.values()) if (!row.contains(document.activeElement)) row.remove();
-    const [foot, newFoot] = [here.querySelector(".pager"), there.querySelector(".pager")];
-    if (foot && newFoot && !foot.contains(document.activeElement)) foot.replaceWith(newFoot);
+    return added;
+  };
+
+  // Two trees of one template: where they have the same shape only rows and the remaining leaves are exchanged, otherwise the whole.
+  const merge = (here, there) => {
+    const [bodies, fresh] = [here, there].map((root) => [...root.querySelectorAll("tbody[data-rows]")]);
+    const shape = (root) => [...root.children].map((child) => child.className + (child.querySelector("table") ? "+" : "")).join("|");
+    if (shape(here) !== shape(there) || bodies.length !== fresh.length) {
+      here.replaceChildren(...there.childNodes);
+      return 0;
+    }
+    let added = 0;
+    for (const [index, body] of bodies.entries()) added = mergeRows(body, fresh[index]);
+    const [places, values] = [here, there].map((root) => [...root.querySelectorAll(".sums, .pager")]);
+    if (places.length === values.length)
+      for (const [index, place] of places.entries()) if (!place.contains(document.activeElement)) place.replaceWith(values[index]);
     return added;
   };
 
@@ -91,12 +100,14 @@
     let running = true;
     let tag = null;
     let timer = 0;
+    let wait = every;
     const say = (state, text) => {
       panel.dataset.state = state;
       word.textContent = text;
     };
     const look = async () => {
       try {
+        const asked = performance.now();
         const answer = await fetch(region.dataset.live, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store", signal: AbortSignal.timeout(15000) });
         if (answer.status !== 304) {
           if (!answer.ok) throw new Error(String(answer.status));
@@ -107,8 +118,11 @@
           tag = answer.headers.get("ETag");
           if (added) voice.textContent = added === 1 ? region.dataset.one : region.dataset.many.replace("%", added);
         }
+        // A search that costs the server much is asked for less often.
+        wait = Math.max(every, 8 * (performance.now() - asked));
         if (running) say("on", "Live");
       } catch {
+        wait = Math.min(wait * 2, 60000);
         if (running) say("lost", "Reconnecting…");
       }
     };
@@ -117,7 +131,7 @@
       if (!running || document.hidden) return;
       await look();
       window.clearTimeout(timer);
-      timer = window.setTimeout(again, every);
+      timer = window.setTimeout(again, wait);
     };
     button.addEventListener("click", () => {
       running = !running;
