@@ -1,8 +1,12 @@
-"""Who is at the other end of one connection, and by which of our doors it came in."""
+"""Who is at the other end of one connection, by which of our doors it came in, and how addresses are told apart when they are counted."""
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +21,43 @@ class Peer:
     local_address: str = ""
     local_port: int = 0
     proxy: str = ""
+
+
+def plain(address: str) -> str:
+    """One spelling for one host: IPv4 that came over an IPv6 socket as IPv4, no zone. Text that is no address is returned as it is."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(parsed.ipv4_mapped or parsed)
+
+
+def origin(address: str) -> str:
+    """What connections are counted by: the IPv4 address, or the IPv6 /64, which is what one customer gets. `address` is plain."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.IPv6Network((int(ipaddress.IPv6Address(address)) >> 64 << 64, 64)))
+    except ValueError:
+        return address
+
+
+class Networks:
+    """A few networks, asked often."""
+
+    __slots__ = ("_networks",)
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        """Raises ValueError for text that is no network or address."""
+        self._networks: tuple[Network, ...] = tuple(ipaddress.ip_network(text, strict=False) for text in networks)
+
+    def __contains__(self, address: str) -> bool:
+        if not self._networks:
+            return False
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._networks)

@@ -54,6 +54,7 @@ class Conversation:
         "_skip_reply",
         "_skipped",
         "_tls",
+        "is_abrupt",
         "phase",
         "username",
     )
@@ -62,6 +63,7 @@ class Conversation:
         self._options = options
         self.phase = Phase.COMMAND
         self.username: str | None = None  # who signed in
+        self.is_abrupt = False  # closed while the peer had said more than we heard, or is likely to
         # Octets: what came in and is unread from `_at` on, what is to go out, how much of an overlong line was forgotten.
         self._buffer = b""
         self._at = 0
@@ -110,6 +112,7 @@ class Conversation:
         """Say `reply`, hear nothing more."""
         if reply is not None:
             self._out += reply.wire
+        self.is_abrupt = self._flooded or self._at < len(self._buffer) or Phase.DATA <= self.phase <= Phase.SKIP
         self.phase = Phase.CLOSED
         self._buffer = b""
         self._at = 0

@@ -91,7 +91,12 @@ class Session(Verbs):
     @property
     def in_transaction(self) -> bool:
         """MAIL was accepted, and the receiver is still owed `end` or `abort`."""
-        return self._sender is not None
+        return self._sender is not None and self._pending is not END
+
+    @property
+    def messages(self) -> int:
+        """How many contents were decided on, for better or worse."""
+        return self._messages
 
     @property
     def in_content(self) -> bool:
