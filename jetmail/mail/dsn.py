@@ -16,9 +16,9 @@ from __future__ import annotations
 import quopri
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from enum import StrEnum
-from datetime import UTC, datetime
 
 from jetmail.mail.reply import Reply
 

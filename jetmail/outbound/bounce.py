@@ -54,11 +54,15 @@ def wants_success(facts: MessageFacts, due: Due, outcome: Outcome) -> bool:
 
 
 class Reporter:
-    """Writes reports. `make_uid` as for every message; `entropy` draws boundaries; `resolve` gives the final addresses behind a sender that is one of our
-    own aliases (itself for any other)."""
+    """Writes reports. `make_uid` as for every message; `entropy` draws boundaries; `resolve` gives the final addresses behind a sender that is one
+    of our own aliases (itself for any other)."""
 
     def __init__(
-        self, options: ReportOptions, make_uid: Callable[[], str], entropy: IEntropy, resolve: Callable[[str], Sequence[str]] | None = None
+        self,
+        options: ReportOptions,
+        make_uid: Callable[[], str],
+        entropy: IEntropy,
+        resolve: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         self._options = options
         self._make_uid = make_uid
@@ -95,7 +99,8 @@ class Reporter:
         domain = facts.sender.rpartition("@")[2]
         # RFC 3461 section 6.2: a report about a report is never wanted.
         deliveries = tuple(
-            NewDelivery(facts.sender, domain, target, target.rpartition("@")[2], Status.QUEUED, notify="NEVER") for target in self._resolve(facts.sender)
+            NewDelivery(facts.sender, domain, target, target.rpartition("@")[2], Status.QUEUED, notify="NEVER")
+            for target in self._resolve(facts.sender)
         )
         return NewMessage(
             uid,

@@ -29,13 +29,15 @@ _REPLY = re.compile(r"([245]\d\d)(?: (.*))?", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """The queue in memory. `window`: deliveries held at most, waiting, on the wire or not yet recorded (10-100,000); fresh mail may fill `fresh_share` of
-    it. `content_octets`: inline content kept with fresh mail; above it content is read back. `concurrency`: attempts at once in all. `lane_start`,
-    `lane_limit`: attempts at once to one destination, at first and at most. `lane_pauses`: seconds before each further probe of a destination that is
-    down; the last repeats; the schedule's jitter applies. `wake_after`: seconds without a success after which a success makes all waiting mail of the
-    destination due. `recipients_per_job`: of one message and destination at once. `look_interval`: seconds between two looks at the store at least,
-    `longest_sleep` at most. `sweep_interval`: seconds between two searches for expired mail of a destination that is down. `grace`: seconds that
-    attempts get to end at a stop. `record_pauses`: seconds before recording is tried again after it failed."""
+    """The queue in memory.
+
+    `window`: deliveries held at most, waiting, on the wire or not yet recorded (10-100,000); fresh mail may fill `fresh_share` of it.
+    `content_octets`: inline content kept with fresh mail; above it content is read back. `concurrency`: attempts at once in all. `lane_start`,
+    `lane_limit`: attempts at once to one destination, at first and at most. `lane_pauses`: seconds before each further probe of a destination that
+    is down; the last repeats; the schedule's jitter applies. `wake_after`: seconds without a success after which a success makes all waiting mail of
+    the destination due. `recipients_per_job`: of one message and destination at once. `look_interval`: seconds between two looks at the store at
+    least, `longest_sleep` at most. `sweep_interval`: seconds between two searches for expired mail of a destination that is down. `grace`: seconds
+    that attempts get to end at a stop. `record_pauses`: seconds before recording is tried again after it failed."""
 
     window: int = 2000
     fresh_share: float = 0.8
@@ -92,8 +94,8 @@ class Lane:
     """See the module."""
 
     __slots__ = (
-        "_epoch", "_is_fresh_next", "_options", "count", "down_since", "failures", "fresh", "in_flight", "is_ready", "limit", "loaded", "more", "name",
-        "not_before", "reason", "reply", "suspended", "sweep_at", "trouble_since",
+        "_epoch", "_is_fresh_next", "_options", "count", "down_since", "failures", "fresh", "in_flight", "is_ready", "limit", "loaded", "more",
+        "name", "not_before", "reason", "reply", "suspended", "sweep_at", "trouble_since",
     )  # fmt: skip
 
     def __init__(self, state: LaneState, has_failed: bool, options: QueueOptions) -> None:
@@ -183,7 +185,8 @@ class Lane:
 
     def state(self) -> LaneState:
         """As the store remembers it."""
-        return LaneState(self.name, self.failures, self.down_since, self.not_before, self.reason, str(self.reply) if self.reply else "", self.suspended)
+        reply = str(self.reply) if self.reply else ""
+        return LaneState(self.name, self.failures, self.down_since, self.not_before, self.reason, reply, self.suspended)
 
     def apply(self, state: LaneState | None) -> None:
         """People changed the row: suspended, resumed, or to be tried now."""

@@ -2,9 +2,10 @@
 
 Promises
 - Everything learnt while a transaction is under way goes into the next one, so a busy queue writes few and large ones.
-- When writing fails (disk full, store read-only) nothing is lost or sent twice: what was learnt stays here, in memory, and is tried again with growing
-  pauses, while the queue starts nothing new (`is_failing`). It is bounded because what is not recorded keeps its places in the window.
-- One result that can never be written (a broken row) does not hold up the others: after a failure that is not the store's they are written one by one.
+- When writing fails (disk full, store read-only) nothing is lost or sent twice: what was learnt stays here, in memory, and is tried again with
+  growing pauses, while the queue starts nothing new (`is_failing`). It is bounded because what is not recorded keeps its places in the window.
+- One result that can never be written (a broken row) does not hold up the others: after a failure that is not the store's they are written one
+  by one.
 
 Raises nothing. A process that dies now repeats the attempts it could not record: that is the duplicate window of docs/queue.md.
 """
@@ -63,6 +64,7 @@ class Recorder:
         self._lanes: dict[str, LaneState | None] = {}
         self._wake: dict[str, None] = {}
         self._is_running = False
+        self._is_stopped = False
         self._timer: Any = None
         self._failures = 0
         self._batch = MAX_BATCH
@@ -90,10 +92,6 @@ class Recorder:
         if wake:
             self._wake[name] = None
 
-    def wake(self, name: str) -> None:
-        """The lane's waiting mail is due."""
-        self._wake[name] = None
-
     def drained(self) -> Deferred:
         """Fires when all is written."""
         if self._is_idle():
@@ -107,13 +105,13 @@ class Recorder:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._is_running = True
+        self._is_stopped = True
 
     def _is_idle(self) -> bool:
         return not (self._is_running or self._finished or self._parked or self._lanes or self._wake)
 
     def _flush(self) -> None:
-        if self._is_running or self._timer is not None:
+        if self._is_running or self._is_stopped or self._timer is not None:
             return
         if self._is_idle():
             waiting, self._empty = self._empty, []
@@ -164,7 +162,8 @@ class Recorder:
         self._wake = {**dict.fromkeys(settlement.wake), **self._wake}
         pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
         self._failures += 1
-        self._timer = self._clock.callLater(pause, self._again)
+        if not self._is_stopped:
+            self._timer = self._clock.callLater(pause, self._again)
 
     def _again(self) -> None:
         self._timer = None

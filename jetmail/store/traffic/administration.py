@@ -26,9 +26,9 @@ LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Queued deliveries that meet every criterion given. `ids` of deliveries, `uids` of messages, `recipient` and `sender` exact without regard to case,
-    `destination` and `domain` exact, `domains` any of them (a caller's scope), `text` a part of recipient, sender or subject, `older_than` seconds since
-    it was queued, `held` None for both, `reason` the word of the last failure."""
+    """Queued deliveries that meet every criterion given. `ids` of deliveries, `uids` of messages, `recipient` and `sender` whole without regard to
+    case, `destination` and `domain` exact, `domains` any of them (a caller's scope), `text` a part of recipient, sender or subject, `older_than`
+    seconds since it was queued, `held` None for both, `reason` the word of the last failure."""
 
     ids: tuple[int, ...] = ()
     uids: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A row of the queue as people see it. `next_attempt` is the later of its own and its destination's; `lane_reason` is not '' while that is down."""
+    """A row of the queue as people see it. `next_attempt` is the later of its own and its destination's; `lane_reason` is '' unless that is down."""
 
     id: int
     uid: str
@@ -85,7 +85,12 @@ def select(conn: Connection, now: float, selection: Selection, limit: int = 100,
     if before:
         where, values = where + " AND d.id < ?", [*values, before]
     rows = conn.execute(f"{_LIST} WHERE {where} ORDER BY d.id DESC LIMIT ?", (*values, limit))
-    return [Queued(*row[:12], bool(row[12]), *row[13:17], bool(row[17])) for row in rows]
+    return [_queued(*row) for row in rows]
+
+
+def _queued(*columns: Any) -> Queued:
+    *first, held, reason, reply, lane_reason, lane_reply, suspended = columns
+    return Queued(*first, bool(held), reason, reply, lane_reason, lane_reply, bool(suspended))
 
 
 def count(conn: Connection, now: float, selection: Selection) -> int:

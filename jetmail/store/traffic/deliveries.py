@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jetmail.mail.status import Status
 from jetmail.store.database import Connection
@@ -80,32 +81,51 @@ class Attempted:
 
 
 _DUE = """SELECT m.id, m.uid, m.sender, m.size, m.body, m.smtputf8, m.ret, m.envid, m.requiretls, m.received, m.content_id, m.direction, m.user,
-    d.id, d.message_id, d.recipient, d.target, d.destination, d.attempts, d.queued, d.next_attempt, d.notify, d.orcpt, d.delay_notified, d.reason, d.reply
-    FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
-    WHERE d.status = 'queued' AND d.held = 0 AND d.destination = ? AND d.next_attempt <= ?"""
+    d.id, d.message_id, d.recipient, d.target, d.destination, d.attempts, d.queued, d.next_attempt, d.notify, d.orcpt, d.delay_notified,
+    d.reason, d.reply
+    FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id WHERE d.status = 'queued' AND d.held = 0 AND d.destination = ?"""
 
 
 def due(conn: Connection, now: float, destination: str, limit: int) -> list[tuple[MessageFacts, Due]]:
     """The longest due deliveries of one destination, those of one message side by side where they fell due together."""
-    return pairs(conn.execute(_DUE + " ORDER BY d.next_attempt, d.id LIMIT ?", (destination, now, limit)))
+    return pairs(conn.execute(_DUE + " AND d.next_attempt <= ? ORDER BY d.next_attempt, d.id LIMIT ?", (destination, now, limit)))
 
 
-def overdue(conn: Connection, now: float, destination: str, ended: float, late: float, limit: int) -> list[tuple[MessageFacts, Due]]:
-    """Of the due deliveries of one destination those queued at or before `ended`, or at or before `late` without a delay notice yet; oldest first.
-    Walks all that is due there: give it to `search`, not to `read`."""
+def overdue(conn: Connection, destination: str, ended: float, late: float, limit: int) -> list[tuple[MessageFacts, Due]]:
+    """The deliveries of one destination queued at or before `ended`, or at or before `late` without a delay notice yet; oldest first.
+    Walks all that waits there: give it to `search`, not to `read`."""
     condition = " AND (d.queued <= ? OR (d.queued <= ? AND d.delay_notified = 0)) ORDER BY d.queued LIMIT ?"
-    return pairs(conn.execute(_DUE + condition, (destination, now, ended, late, limit)))
+    return pairs(conn.execute(_DUE + condition, (destination, ended, late, limit)))
+
+
+def next_overdue(conn: Connection, destination: str, now: float, lifetime: float, delay_notice: float) -> float:
+    """When `overdue` will find more in that destination; what is yet to come counts as queued now."""
+    ends, notices = conn.execute(
+        """SELECT min(CASE WHEN queued > ?2 THEN queued END), min(CASE WHEN queued > ?3 AND delay_notified = 0 THEN queued END)
+            FROM deliveries WHERE status = 'queued' AND held = 0 AND destination = ?1""",
+        (destination, now - lifetime, now - delay_notice),
+    ).fetchone()
+    soonest: float = (now if ends is None else ends) + lifetime
+    return min(soonest, (now if notices is None else notices) + delay_notice) if delay_notice > 0 else soonest
 
 
 def pairs(rows: Iterable[tuple]) -> list[tuple[MessageFacts, Due]]:
     """Rows of _DUE as values."""
-    return [
-        (
-            MessageFacts(*row[:5], bool(row[5]), row[6], row[7], bool(row[8]), *row[9:13]),
-            Due(*row[13:23], bool(row[23]), row[24], row[25]),
-        )
-        for row in rows
-    ]
+    return [(_facts(*row[:13]), _delivery(*row[13:])) for row in rows]
+
+
+def _facts(
+    message_id: int, uid: str, sender: str, size: int, body: str, smtputf8: int, ret: str, envid: str, requiretls: int, received: float,
+    content_id: int | None, direction: str, user: str,
+) -> MessageFacts:  # fmt: skip
+    return MessageFacts(
+        message_id, uid, sender, size, body, bool(smtputf8), ret, envid, bool(requiretls), received, content_id, direction, user
+    )
+
+
+def _delivery(*columns: Any) -> Due:
+    *first, delay_notified, reason, reply = columns
+    return Due(*first, bool(delay_notified), reason, reply)
 
 
 def claim(conn: Connection, wanted: Sequence[tuple[int, float]]) -> set[int]:
@@ -114,7 +134,8 @@ def claim(conn: Connection, wanted: Sequence[tuple[int, float]]) -> set[int]:
         delivery_id
         for delivery_id, next_attempt in wanted
         if conn.execute(
-            "UPDATE deliveries SET attempts = attempts + 1, next_attempt = ? WHERE id = ? AND status = 'queued' AND held = 0 AND reason <> 'operator'",
+            """UPDATE deliveries SET attempts = attempts + 1, next_attempt = ?
+                WHERE id = ? AND status = 'queued' AND held = 0 AND reason <> 'operator'""",
             (next_attempt, delivery_id),
         ).rowcount
     }
@@ -123,7 +144,8 @@ def claim(conn: Connection, wanted: Sequence[tuple[int, float]]) -> set[int]:
 def unclaim(conn: Connection, parked: Sequence[tuple[int, float, str, str]]) -> None:
     """(id, due time, reason, reply): the claimed attempt was not made after all. Reason and reply say why, where there is something to say."""
     conn.executemany(
-        """UPDATE deliveries SET attempts = max(attempts - 1, 0), next_attempt = ?2, reason = CASE WHEN ?3 = '' OR reason = 'operator' THEN reason ELSE ?3 END,
+        """UPDATE deliveries SET attempts = max(attempts - 1, 0), next_attempt = ?2,
+            reason = CASE WHEN ?3 = '' OR reason = 'operator' THEN reason ELSE ?3 END,
             reply = CASE WHEN ?3 = '' THEN reply ELSE ?4 END WHERE id = ?1 AND status = 'queued'""",
         parked,
     )
@@ -151,7 +173,9 @@ def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
     if finals:
         # What a peer took is delivered, whatever an operator decided while it was on the wire; nothing else overrules him.
         conn.executemany(
-            "UPDATE deliveries SET status = ?1, reason = ?2, reply = ?3, finished = ?4 WHERE id = ?5 AND (status = 'queued' OR ?1 = 'delivered')", finals
+            """UPDATE deliveries SET status = ?1, reason = ?2, reply = ?3, finished = ?4
+                WHERE id = ?5 AND (status = 'queued' OR ?1 = 'delivered')""",
+            finals,
         )
     if laters:
         conn.executemany(
@@ -166,7 +190,7 @@ def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
 
 
 def free_content(conn: Connection, wanted: Sequence[tuple[int, int, str]]) -> list[str]:
-    """(message id, content id, spool file or ''): drop each content that no queued or quarantined delivery of its message needs. -> spool files to delete."""
+    """(message id, content id, spool file or ''): drop what no queued or quarantined delivery of its message needs. -> spool files to delete."""
     conn.executemany(
         """DELETE FROM content WHERE id = ?2 AND NOT EXISTS
             (SELECT 1 FROM deliveries WHERE message_id = ?1 AND status IN ('queued', 'quarantined'))""",

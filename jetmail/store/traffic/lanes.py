@@ -34,7 +34,7 @@ _COLUMNS = "name, failures, down_since, not_before, reason, reply, suspended"
 
 def following(conn: Connection, after: str, limit: int) -> list[tuple[str, float]]:
     """The next `limit` destinations in order of name with mail waiting, and when their first is due."""
-    found = []
+    found: list[tuple[str, float]] = []
     while len(found) < limit:
         row = conn.execute(
             """SELECT destination, next_attempt FROM deliveries WHERE status = 'queued' AND held = 0 AND destination > ?
@@ -131,4 +131,5 @@ def version(conn: Connection) -> int:
 
 
 def _state(row: tuple) -> LaneState:
-    return LaneState(*row[:6], bool(row[6]))
+    name, failures, down_since, not_before, reason, reply, suspended = row
+    return LaneState(name, failures, down_since, not_before, reason, reply, bool(suspended))

@@ -1,7 +1,8 @@
 """Settlement: what a number of finished attempts came to, written as one transaction.
 
 Promises
-- A final failure and the report about it are one transaction: a crash leaves both or neither, so no sender is left without an answer and none gets two.
+- A final failure and the report about it are one transaction: a crash leaves both or neither, so no sender is left without an answer, and none
+  gets two.
 - What happened to the lanes (down, up, woken) goes along, so that the queue makes one transaction out of everything it learnt since the last.
 
 Decision: design 4 step 9 and 10; docs/queue.md.

@@ -1,0 +1,171 @@
+"""How an attempt ends: from outcomes to what is written and who is told. Pure but for the reports' ids; the clock is an argument.
+
+Promises
+- Delivered and refused end a delivery; anything else keeps it, due again by the schedule, until an attempt fails at or after the end of its lifetime.
+- A message whose content is gone or damaged is set aside (held, reason 'content'): not looped, not returned, not deleted; people decide.
+- Every attempt is an event with result, reason, reply, host, address, port, tls, verified and duration; reports are events too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jetmail.interfaces import IEntropy
+from jetmail.mail.outcome import Outcome, Result
+from jetmail.mail.reply import Reply
+from jetmail.mail.status import Status
+from jetmail.outbound import bounce, schedule
+from jetmail.outbound.bounce import EXPIRED, Reporter
+from jetmail.outbound.lane import Item
+from jetmail.outbound.schedule import GiveUp, ScheduleOptions
+from jetmail.store.traffic.deliveries import Attempted, Due
+from jetmail.store.traffic.messages import Content, NewMessage
+
+CONTENT = "content"
+# A fault of ours that says nothing about the destination: 'deferred' is no host fault, so one bad message cannot put a lane down.
+FAULT = Outcome(Result.LATER, "deferred", Reply(451, "4.3.0", "Internal error, see the log of this system"))
+MISSING = Outcome(Result.LATER, CONTENT, Reply(451, "4.3.0", "The message's content is missing or damaged"))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`attempted` and `reports` to be written together; `due` the next time one of them is to be tried, None when none is."""
+
+    attempted: tuple[Attempted, ...]
+    reports: tuple[NewMessage, ...] = ()
+    due: float | None = None
+
+
+class Endings:
+    """See the module."""
+
+    def __init__(self, options: ScheduleOptions, reporter: Reporter, entropy: IEntropy) -> None:
+        self._options = options
+        self._reporter = reporter
+        self._entropy = entropy
+
+    def attempt(self, now: float, item: Item, content: Content | None, outcomes: Mapping[int, Outcome]) -> Ended:
+        """An attempt was made."""
+        content_id = item.facts.content_id
+        spool = content.spool if content is not None else ""
+        if len(item.deliveries) == 1:  # the fast path: one recipient, delivered, nobody to tell
+            due = item.deliveries[0]
+            outcome = outcomes.get(due.id, FAULT)
+            if outcome.result is Result.DELIVERED and not outcome.relayed_without_dsn:
+                return Ended((_final(now, due, Status.DELIVERED, outcome, ("attempt", _detail(outcome)), content_id, spool),))
+        written: list[tuple[Due, Outcome, float | None, bool]] = []
+        failed: list[tuple[Due, Outcome]] = []
+        late: list[tuple[Due, Outcome]] = []
+        relayed: list[tuple[Due, Outcome]] = []
+        until = 0.0
+        for due in item.deliveries:
+            outcome = outcomes.get(due.id, FAULT)
+            next_attempt: float | None = None
+            notified = False
+            if outcome.result is Result.DELIVERED:
+                relayed.append((due, outcome))
+            elif outcome.result is Result.NEVER:
+                failed.append((due, outcome))
+            elif outcome.reason == CONTENT:
+                next_attempt = now
+            else:
+                answer = schedule.next_attempt(self._options, due.queued, now, due.attempts, self._entropy.uniform())
+                if isinstance(answer, GiveUp):
+                    failed.append((due, bounce.expired(outcome)))
+                else:
+                    next_attempt = answer
+                    if schedule.is_late(self._options, due.queued, now) and bounce.wants_delay(item.facts, due):
+                        late.append((due, outcome))
+                        notified = True
+                        until = due.queued + self._options.lifetime
+            written.append((due, outcome, next_attempt, notified))
+        reports, told = self._reports(now, item, content, failed, late, relayed, until)
+        attempted = []
+        for due, outcome, next_attempt, notified in written:
+            attempt = ("attempt", _detail(outcome))
+            if outcome.result is Result.DELIVERED:
+                attempted.append(_final(now, due, Status.DELIVERED, outcome, attempt, content_id, spool))
+            elif next_attempt is None:
+                ended = EXPIRED if outcome.result is Result.LATER else outcome.reason
+                attempted.append(_final(now, due, Status.REJECTED, outcome, attempt, content_id, spool, ended))
+            else:
+                held = outcome.reason == CONTENT
+                events = (attempt, ("hold", '{"by":"queue","reason":"content"}')) if held else (attempt,)
+                attempted.append(
+                    Attempted(due.id, due.message_id, now, Status.QUEUED, outcome.reason, str(outcome.reply), next_attempt, held, notified, events)
+                )
+        waits = [next_attempt for _, outcome, next_attempt, _ in written if next_attempt is not None and outcome.reason != CONTENT]
+        return Ended(_with_events(attempted, told), reports, min(waits) if waits else None)
+
+    def returned(self, now: float, item: Item, content: Content | None, outcome: Outcome) -> Ended:
+        """Ended without an attempt: expired while its destination was down, or sent back by an operator."""
+        spool = content.spool if content is not None else ""
+        reports, told = self._reports(now, item, content, [(due, outcome) for due in item.deliveries], [], [], 0.0)
+        kind = EXPIRED if outcome.reason == EXPIRED else "returned"
+        detail = _detail(outcome)
+        attempted = [_final(now, due, Status.REJECTED, outcome, (kind, detail), item.facts.content_id, spool) for due in item.deliveries]
+        return Ended(_with_events(attempted, told), reports)
+
+    def late(self, now: float, item: Item, content: Content | None, outcome: Outcome) -> Ended:
+        """The notice about mail that waits for a destination that is down. The delivery itself stays as it is."""
+        until = min(due.queued for due in item.deliveries) + self._options.lifetime
+        reports, told = self._reports(now, item, content, [], [(due, outcome) for due in item.deliveries], [], until)
+        attempted = [
+            Attempted(
+                due.id, due.message_id, now, Status.QUEUED, due.reason or outcome.reason, due.reply or str(outcome.reply), due.next_attempt,
+                delay_notified=True,
+            )
+            for due in item.deliveries
+        ]
+        return Ended(_with_events(attempted, told), reports)
+
+    def _reports(
+        self, now: float, item: Item, content: Content | None, failed: list[tuple[Due, Outcome]], late: list[tuple[Due, Outcome]],
+        relayed: list[tuple[Due, Outcome]], until: float,
+    ) -> tuple[tuple[NewMessage, ...], list[tuple[str, str]]]:  # fmt: skip
+        made = (
+            ("failed", self._reporter.failure(now, item.facts, content, failed) if failed else None),
+            ("delayed", self._reporter.delay(now, item.facts, content, late, until) if late else None),
+            ("relayed", self._reporter.success(now, item.facts, content, relayed) if relayed else None),
+        )
+        told = [
+            ("report", json.dumps({"action": action, "uid": report.uid, "to": item.facts.sender})) for action, report in made if report is not None
+        ]
+        return tuple(report for _, report in made if report is not None), told
+
+
+def _final(
+    now: float, due: Due, status: Status, outcome: Outcome, event: tuple[str, str], content_id: int | None, spool: str, reason: str = ""
+) -> Attempted:
+    events = (event, (EXPIRED, "{}")) if reason == EXPIRED else (event,)
+    return Attempted(due.id, due.message_id, now, status, reason or outcome.reason, str(outcome.reply), 0.0, False, False, events, content_id, spool)
+
+
+def _with_events(attempted: list[Attempted], told: list[tuple[str, str]]) -> tuple[Attempted, ...]:
+    """Reports stand in the timeline of the message once, with its first recipient."""
+    if told and attempted:
+        one = attempted[0]
+        attempted[0] = Attempted(
+            one.id, one.message_id, one.at, one.status, one.reason, one.reply, one.next_attempt, one.held, one.delay_notified, (*one.events, *told),
+            one.content_id, one.spool,
+        )  # fmt: skip
+    return tuple(attempted)
+
+
+def _detail(outcome: Outcome) -> str:
+    return json.dumps(
+        {
+            "result": outcome.result.value,
+            "reason": outcome.reason,
+            "reply": str(outcome.reply),
+            "host": outcome.host,
+            "address": outcome.address,
+            "port": outcome.port,
+            "tls": outcome.tls,
+            "verified": outcome.verified,
+            "duration": round(outcome.duration, 3),
+        },
+        ensure_ascii=False,
+    )

@@ -1,0 +1,455 @@
+"""The queue: decides when each delivery is attempted, and how many at once.
+
+Promises
+- The store is the truth; memory holds a bounded window. A restart reads back no more than that, 100,000 waiting rows cost nothing.
+- Fresh mail goes from its accepting transaction straight to the wire: that transaction claimed the first attempt, the content is at hand, nothing is
+  read back, and the outcome is one transaction that group commit shares with its neighbours.
+- Everything else is claimed (attempt and next due time recorded) before it is dialled. What a crash interrupts is tried again at that time.
+- Destinations take turns; a destination that is down gets one probe at a time however much waits for it; a success wakes what waits, with a ramp.
+- An outcome that cannot be recorded is kept and never sent again; nothing new starts until recording works.
+- An attempt that breaks in our own hands is "later" and an event, never the end of the queue.
+
+Raises nothing after `startService`. Time: due times are wall clock (`now`), waits are spans given to `clock`.
+Decision: design 5, 6; docs/queue.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from jetmail.errors import ContentMissingError, StoreError
+from jetmail.interfaces import IContentStore, IDatabase, IEntropy, IQueueDoor
+from jetmail.mail.outcome import Outcome, Result
+from jetmail.outbound import bounce, schedule
+from jetmail.outbound.bounce import Reporter
+from jetmail.outbound.ending import FAULT, MISSING, Ended, Endings
+from jetmail.outbound.job import Job
+from jetmail.outbound.lane import Change, Item, Lane, QueueOptions, pulse_of
+from jetmail.outbound.lookout import Lookout
+from jetmail.outbound.recorder import Finished, Recorder
+from jetmail.outbound.schedule import ScheduleOptions
+from jetmail.outbound.window import Window
+from jetmail.store.traffic import deliveries, lanes, messages
+from jetmail.store.traffic.deliveries import Due, MessageFacts
+from jetmail.store.traffic.messages import Accepted, Content
+from jetmail.store.traffic.settlement import Settled, Settlement
+
+
+class Deliverer(Protocol):
+    """What makes attempts."""
+
+    def deliver(self, job: Job) -> Deferred[dict[int, Outcome]]:
+        """-> an outcome for each delivery id. Should never fail; when it does, that is 'later'."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """For metrics and for people. Deliveries, but for `lanes`, `down` and `attempts` (on the wire)."""
+
+    window: int
+    reserved: int
+    attempts: int
+    unrecorded: int
+    lanes: int
+    down: int
+    is_recording: bool
+
+
+@implementer(IQueueDoor)
+class Queue(Service):
+    """See the module. `now` is the wall clock in epoch seconds; without it `clock.seconds` is."""
+
+    def __init__(
+        self,
+        db: IDatabase,
+        deliverer: Deliverer,
+        content_store: IContentStore,
+        schedule_options: ScheduleOptions,
+        clock: Any,
+        entropy: IEntropy,
+        options: QueueOptions,
+        reporter: Reporter,
+        log: Logger,
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        self._db = db
+        self._deliverer = deliverer
+        self._content_store = content_store
+        self._schedule = schedule_options
+        self._clock = clock
+        self._entropy = entropy
+        self._options = options
+        self._log = log
+        self._now: Callable[[], float] = now or clock.seconds
+        self._window = Window(options, self._make_lane)
+        self._endings = Endings(schedule_options, reporter, entropy)
+        self._recorder = Recorder(db, clock, self._now, options, self._settled, log)
+        self._lookout = Lookout(
+            db, clock, self._now, self._window, schedule_options, options, log, self._pump, self._give_back, self._overdue, self._revalidate
+        )
+        self._attempts = 0
+        self._is_pumping = False
+        self._to_claim: list[tuple[Lane, Item, int]] = []
+        self._quiet: Deferred | None = None
+
+    # the door for the receiving side
+
+    def first_retry(self, now: float) -> float:
+        """The due time an accepting transaction records with the first attempt."""
+        return schedule.claim(self._schedule, now, 1, self._entropy.uniform())
+
+    def reserve(self, count: int) -> bool:
+        """True: claim the first attempt, and call `enqueued` or `cancel` with as many deliveries."""
+        if self.running and self._window.reserve(count):
+            return True
+        # They will be in the store a moment from now; the pace of looking is longer than a commit.
+        self._lookout.is_starved = True
+        self._lookout.at(self._now() + self._options.look_interval)
+        return False
+
+    def cancel(self, count: int) -> None:
+        """The commit failed."""
+        self._window.unreserve(count)
+
+    def enqueued(self, message: Accepted, content: Content) -> None:
+        """After the commit: straight to the wire, or back to the store where its lane is down or has more than its part."""
+        dues = message.deliveries
+        if not dues or not dues[0].attempts:
+            self.wake()
+            return
+        self._window.unreserve(len(dues))
+        if not self.running:
+            return
+        now = self._now()
+        if len(dues) == 1:
+            self._enter(dues[0].destination, message.facts, dues, content, now)
+        else:
+            by_destination: dict[str, list[Due]] = {}
+            for due in dues:
+                by_destination.setdefault(due.destination, []).append(due)
+            size = self._options.recipients_per_job
+            for name, found in by_destination.items():
+                for start in range(0, len(found), size):
+                    self._enter(name, message.facts, tuple(found[start : start + size]), content, now)
+        self._lookout.notice(now)
+        self._pump()
+
+    def wake(self) -> None:
+        """Rows may have become due, or people changed some."""
+        if not self.running:
+            return
+        try:
+            self._lookout.check_version()
+        except StoreError:
+            self._log.failure("cannot read the queue's version")
+        self._lookout.look_soon()
+
+    def figures(self) -> QueueFigures:
+        """How things stand."""
+        known = self._window.lanes
+        return QueueFigures(
+            self._window.used,
+            self._window.reserved,
+            self._attempts,
+            self._recorder.pending,
+            len(known),
+            sum(lane.is_down for lane in known.values()),
+            not self._recorder.is_failing,
+        )
+
+    # Service
+
+    def startService(self) -> None:
+        """Begin to deliver."""
+        super().startService()
+        self._lookout.start()
+
+    def stopService(self) -> Deferred:
+        """Start nothing new, give what is on the wire `grace` seconds, write what was learnt, leave the rest to the store."""
+        super().stopService()
+        self._lookout.stop()
+        for lane in list(self._window.lanes.values()):
+            self._park(lane, "", None)
+        quiet: Deferred = Deferred()
+        self._quiet = quiet
+        if not self._attempts:
+            self._quiet = None
+            quiet.callback(None)
+        done = quiet.addCallback(lambda _: self._recorder.drained())
+        patience = self._clock.callLater(self._options.grace, self._give_up, done)
+        waiting = DeferredList([done], consumeErrors=True)
+
+        def stopped(_: Any) -> None:
+            if patience.active():
+                patience.cancel()
+            self._recorder.stop()
+
+        return waiting.addCallback(stopped)
+
+    def _give_up(self, done: Deferred) -> None:
+        self._log.warn(
+            "stopped with {attempts} attempts on the wire and {pending} not recorded: they will be repeated",
+            attempts=self._attempts,
+            pending=self._recorder.pending,
+        )
+        self._quiet = None
+        done.cancel()
+
+    # into the window and out of it
+
+    def _make_lane(self, name: str) -> Lane:
+        state, has_failed = self._db.read(lanes.state, name)
+        return Lane(state, has_failed, self._options)
+
+    def _enter(self, name: str, facts: MessageFacts, dues: tuple[Due, ...], content: Content, now: float) -> None:
+        window = self._window
+        try:
+            lane = window.lane(name)
+        except StoreError:
+            return  # claimed and in the store: it comes back at its recorded time
+        if lane.is_closed(now) or window.is_crowded(lane):
+            reply = str(lane.reply) if lane.reply else ""
+            self._recorder.park([(due.id, now, lane.reason, reply) for due in dues])
+            self._lookout.is_starved = True
+            self._lookout.at(max(lane.not_before, now + self._options.look_interval))
+        else:
+            window.admit(lane, Item(facts, dues, content, True), now)
+
+    def _park(self, lane: Lane, reason: str, until: float | None) -> None:
+        """Put what waits for a lane back into the store; what was claimed is given back, due now."""
+        now = self._now()
+        rows = []
+        for item in lane.drain():
+            self._window.release(lane, [due.id for due in item.deliveries], item.octets)
+            if item.claimed:
+                reply = str(lane.reply) if reason and lane.reply else ""
+                rows.extend([(due.id, now, reason, reply) for due in item.deliveries])
+        if rows:
+            self._recorder.park(rows)
+        if until is not None:
+            self._lookout.at(until)
+
+    def _pump(self) -> None:
+        """Start attempts while there is room, lane by lane."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            self._start_ready()
+            while self._to_claim:
+                self._claim()
+                self._start_ready()
+        finally:
+            self._is_pumping = False
+
+    def _start_ready(self) -> None:
+        now = self._now()
+        ready = self._window.ready
+        while ready and self._attempts < self._options.concurrency and not self._recorder.is_failing and self.running:
+            lane = ready.popleft()
+            lane.is_ready = False
+            if not lane.has_room(now):
+                continue
+            if lane.more and len(lane.loaded) * 2 < lane.limit:
+                self._fill(lane, now)
+            if (item := lane.take()) is not None:
+                self._attempts += 1
+                epoch = lane.began()
+                if item.claimed:
+                    self._dial(lane, item, epoch)
+                else:
+                    self._to_claim.append((lane, item, epoch))
+            self._window.ready_up(lane, now)
+
+    def _fill(self, lane: Lane, now: float) -> None:
+        try:
+            self._lookout.fill(lane, now)
+        except StoreError:
+            lane.more = False
+            self._log.failure("cannot read due mail")
+
+    # attempts
+
+    def _claim(self) -> None:
+        batch, self._to_claim = self._to_claim, []
+        now = self._now()
+        wanted = [
+            (due.id, schedule.claim(self._schedule, now, due.attempts + 1, self._entropy.uniform()))
+            for _, item, _ in batch
+            for due in item.deliveries
+        ]
+        self._db.run(deliveries.claim, wanted).addCallbacks(self._claimed, self._unclaimed, callbackArgs=(batch, dict(wanted)), errbackArgs=(batch,))
+
+    def _claimed(self, ids: set[int], batch: list[tuple[Lane, Item, int]], times: dict[int, float]) -> None:
+        for lane, item, epoch in batch:
+            kept = tuple([replace(due, attempts=due.attempts + 1, next_attempt=times[due.id]) for due in item.deliveries if due.id in ids])
+            self._window.release(lane, [due.id for due in item.deliveries if due.id not in ids])
+            item.deliveries = kept
+            if kept and self.running:
+                self._dial(lane, item, epoch)
+                continue
+            if kept:  # stopped meanwhile
+                self._recorder.park([(due.id, self._now(), "", "") for due in kept])
+                self._window.release(lane, [due.id for due in kept])
+            self._window.octets -= item.octets
+            lane.in_flight -= 1
+            self._attempt_ended()
+        self._after(None)
+
+    def _unclaimed(self, failure: Failure, batch: list[tuple[Lane, Item, int]]) -> None:
+        self._log.failure("cannot claim {count} attempts", failure, count=len(batch))
+        for lane, item, _ in batch:
+            self._window.release(lane, [due.id for due in item.deliveries], item.octets)
+            lane.in_flight -= 1
+            self._attempt_ended()
+        self._lookout.at(self._now() + self._options.record_pauses[-1])
+
+    def _dial(self, lane: Lane, item: Item, epoch: int) -> None:
+        try:
+            content = item.content or self._read(item.facts)
+            attempt = self._deliverer.deliver(Job(item.facts, content, item.deliveries, lane.name))
+        except ContentMissingError:
+            self._finish(dict.fromkeys((due.id for due in item.deliveries), MISSING), lane, item, None, epoch)
+        except Exception:
+            self._log.failure("attempt of message {uid} broke", uid=item.facts.uid)
+            self._finish({}, lane, item, None, epoch)
+        else:
+            attempt.addCallbacks(self._finish, self._broke, callbackArgs=(lane, item, content, epoch), errbackArgs=(lane, item, content, epoch))
+            attempt.addErrback(lambda failure: self._log.failure("the end of an attempt of message {uid} broke", failure, uid=item.facts.uid))
+
+    def _read(self, facts: MessageFacts) -> Content:
+        if facts.content_id is None:
+            raise ContentMissingError(f"message {facts.uid} has no content")
+        content: Content = self._db.read(messages.content, facts.content_id)
+        return content
+
+    def _broke(self, failure: Failure, lane: Lane, item: Item, content: Content, epoch: int) -> None:
+        self._log.failure("attempt of message {uid} broke", failure, uid=item.facts.uid)
+        self._finish({}, lane, item, content, epoch)
+
+    def _finish(self, outcomes: Mapping[int, Outcome], lane: Lane, item: Item, content: Content | None, epoch: int) -> None:
+        """One attempt is over: learn about the lane, have the outcome written, go on."""
+        now = self._now()
+        self._window.octets -= item.octets
+        pulse, outcome = pulse_of(outcomes)
+        factor = 1.0 + self._schedule.jitter * (2.0 * self._entropy.uniform() - 1.0) if outcome is not None and outcome.is_host_fault else 1.0
+        change = lane.ended(epoch, pulse, now, factor, outcome)
+        if change is not Change.NONE:
+            self._changed(lane, change)
+        ended = self._endings.attempt(now, item, content, outcomes)
+        self._recorder.finished(Finished(lane, ended.attempted, ended.reports))
+        if ended.due is not None:
+            self._lookout.at(max(ended.due, lane.not_before))
+        self._attempt_ended()
+        self._after(lane)
+
+    def _changed(self, lane: Lane, change: Change) -> None:
+        if change is Change.DOWN:
+            self._log.info(
+                "destination {lane} is down ({reason}: {reply}), probed again in {pause} s",
+                lane=lane.name, reason=lane.reason, reply=str(lane.reply), pause=round(lane.not_before - self._now()),
+            )  # fmt: skip
+            self._recorder.lane(lane.name, lane.state())
+            self._park(lane, lane.reason, lane.not_before)
+            self._lookout.at(lane.sweep_at)
+            return
+        self._log.info("destination {lane} answers", lane=lane.name)
+        self._recorder.lane(lane.name, None, wake=change is Change.WAKE)
+        lane.more = True
+
+    def _attempt_ended(self) -> None:
+        self._attempts -= 1
+        if not self._attempts and self._quiet is not None:
+            quiet, self._quiet = self._quiet, None
+            quiet.callback(None)
+
+    def _after(self, lane: Lane | None) -> None:
+        if lane is not None:
+            self._window.ready_up(lane, self._now())
+        self._pump()
+
+    def _settled(self, finished: list[Finished], settlement: Settlement, result: Settled) -> None:
+        """The store has it: places are free, files can go, reports can leave."""
+        for item in finished:
+            self._window.release(item.lane, [one.id for one in item.attempted])
+        for name in result.spool:
+            self._content_store.delete(name)
+        if not self.running:
+            return
+        now = self._now()
+        for accepted, report in zip(result.reports, settlement.reports, strict=True):
+            for due in accepted.deliveries:
+                self._enter_report(accepted.facts, due, report.content, now)
+        if result.woken or (self._lookout.is_starved and self._window.room * 10 > self._options.window):
+            self._lookout.look_soon()
+        if result.reports or self._window.ready:
+            self._pump()
+
+    def _enter_report(self, facts: MessageFacts, due: Due, content: Content | None, now: float) -> None:
+        lane = self._window.lane(due.destination)
+        if self._window.room > 0 and not lane.is_closed(now) and not self._window.is_crowded(lane):
+            self._window.admit(lane, Item(facts, (due,), content, False), now)
+        else:
+            self._lookout.look_soon()
+
+    # what ends without an attempt
+
+    def _give_back(self, facts: MessageFacts, due: Due) -> None:
+        self._return(self._window.lane(due.destination), facts, due, bounce.returned())
+
+    def _overdue(self, lane: Lane, found: list[tuple[MessageFacts, Due]]) -> None:
+        now = self._now()
+        last = Outcome(Result.LATER, lane.reason, lane.reply or FAULT.reply)
+        for facts, due in found:
+            if now >= due.queued + self._schedule.lifetime:
+                self._return(lane, facts, due, bounce.expired(last))
+            else:
+                self._conclude(lane, facts, due, lambda item, content: self._endings.late(now, item, content, last))
+
+    def _return(self, lane: Lane, facts: MessageFacts, due: Due, outcome: Outcome) -> None:
+        now = self._now()
+        self._conclude(lane, facts, due, lambda item, content: self._endings.returned(now, item, content, outcome))
+
+    def _conclude(self, lane: Lane, facts: MessageFacts, due: Due, end: Callable[[Item, Content | None], Ended]) -> None:
+        content = None
+        try:
+            content = self._read(facts)
+        except ContentMissingError:
+            pass  # the report goes without the header
+        item = Item(facts, (due,), None, False)
+        self._window.admit(lane, item, self._now())
+        lane.loaded.remove(item)
+        ended = end(item, content)
+        self._recorder.finished(Finished(lane, ended.attempted, ended.reports))
+
+    def _revalidate(self) -> None:
+        """People changed the queue: let go of what they held, deleted or sent back, and learn which lanes they suspended or want tried."""
+        waiting = [
+            due.id for lane in self._window.lanes.values() for item in (*lane.fresh, *lane.loaded) for due in item.deliveries
+        ]
+        valid: set[int] = set()
+        for start in range(0, len(waiting), 500):
+            valid |= self._db.read(deliveries.still_queued, waiting[start : start + 500])
+        states = {state.name: state for state in self._db.read(lanes.states)}
+        now = self._now()
+        for lane in self._window.lanes.values():
+            lane.apply(states.get(lane.name))
+            for item in list(lane.drain()):
+                gone = [due.id for due in item.deliveries if due.id not in valid]
+                self._window.release(lane, gone)
+                item.deliveries = tuple([due for due in item.deliveries if due.id in valid])
+                if item.deliveries:
+                    (lane.fresh if item.claimed else lane.loaded).append(item)
+                else:
+                    self._window.octets -= item.octets
+            if lane.suspended:
+                self._park(lane, "", None)
+            self._window.ready_up(lane, now)
