@@ -28,7 +28,17 @@ from twisted.python.failure import Failure
 from jetmail.rules.facts import Facts
 from jetmail.rules.policy import Policy
 from jetmail.rules.settlement import FAULT
-from jetmail.rules.verdict import NO_OPINION, Action, Kind, Level, OnError, Opinion, Scope, Stage, Verdict
+from jetmail.rules.verdict import (
+    NO_OPINION,
+    Action,
+    Kind,
+    Level,
+    OnError,
+    Opinion,
+    Scope,
+    Stage,
+    Verdict,
+)
 
 DEFERRED = Verdict(ruling=FAULT)
 
@@ -173,7 +183,8 @@ class _Asking:
                 self._ask_one(entry, None, self._facts, self._appliance)
                 continue
             if views is None:
-                views = tuple(replace(self._facts, recipient=recipient) for recipient in self._facts.recipients)
+                facts = self._facts
+                views = tuple(facts if facts.recipient is each else replace(facts, recipient=each) for each in facts.recipients)
             for view, policy in zip(views, self._policies, strict=True):
                 assert view.recipient is not None
                 self._ask_one(entry, view.recipient.index, view, policy)

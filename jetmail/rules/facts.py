@@ -16,6 +16,7 @@ from jetmail.mail.message import Message
 from jetmail.rules.lists import IPAddress
 from jetmail.rules.verdict import Opinion
 
+
 @lru_cache(maxsize=4096)
 def parse_ip(text: str) -> IPAddress | None:
     """An address in its own family (an IPv4 one that came over an IPv6 socket is IPv4), None when the text is none."""
@@ -62,7 +63,8 @@ class RecipientFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """See the module. `opinions` are those of the stages before this one, and of the rules a rule names in `after`."""
+    """See the module. `recipient` is the one a rule of RECIPIENT scope is asked about; to others it is the only one, or None where there are several.
+    `opinions` are those of the stages before this one, and of the rules a rule names in `after`."""
 
     time: float
     client: Client

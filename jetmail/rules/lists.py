@@ -49,6 +49,20 @@ class Networks:
                 first.append(low)
                 last.append(high)
 
+    def union(self, *others: Networks) -> Networks:
+        """One set of all of them."""
+        return Networks(each for networks in (self, *others) for each in networks.ranges())
+
+    def ranges(self) -> list[tuple[int, int, int]]:
+        """(version, first, last), sorted, none touching the next."""
+        return [(version, *pair) for version in (4, 6) for pair in zip(self._first[version], self._last[version], strict=True)]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Networks) and self.ranges() == other.ranges()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.ranges()))
+
     def __contains__(self, address: IPAddress | None) -> bool:
         if address is None:
             return False
@@ -60,13 +74,16 @@ class Networks:
         return bool(self._first[4] or self._first[6])
 
 
+NO_NETWORKS = Networks()
+
+
 @dataclass(frozen=True, slots=True)
 class Entries:
     """One side of a list, ready for look-ups. Made by `parse_entries`."""
 
     addresses: frozenset[str] = frozenset()
     domains: frozenset[str] = frozenset()
-    networks: Networks = Networks()
+    networks: Networks = NO_NETWORKS
 
     def __bool__(self) -> bool:
         return bool(self.addresses or self.domains or self.networks)
@@ -80,12 +97,15 @@ class Entries:
         return address in self.networks
 
 
+NO_ENTRIES = Entries()
+
+
 @dataclass(frozen=True, slots=True)
 class Lists:
     """An allow list and a block list of one level."""
 
-    allow: Entries = Entries()
-    block: Entries = Entries()
+    allow: Entries = NO_ENTRIES
+    block: Entries = NO_ENTRIES
 
     def __bool__(self) -> bool:
         return bool(self.allow or self.block)

@@ -163,8 +163,8 @@ def _class(path: Any, key: str, problems: list[str]) -> Any:
 
 
 def _built(made: Any, name: str, options: Any, key: str, problems: list[str]) -> Any:
-    declared = getattr(made, "Options", None)
-    if not is_dataclass(declared):
+    declared: Any = getattr(made, "Options", None)
+    if not isinstance(declared, type) or not is_dataclass(declared):
         problems.append(f"{key}: class: has no Options, a dataclass of what may be set")
         return None
     if not isinstance(options, dict):

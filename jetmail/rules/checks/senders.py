@@ -12,7 +12,18 @@ from jetmail.rules.facts import Facts
 from jetmail.rules.lists import Entries
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import NO_OPINION, Action, Finding, Kind, Level, OnError, Ruling, Scope, Stage, Verdict
+from jetmail.rules.verdict import (
+    NO_OPINION,
+    Action,
+    Finding,
+    Kind,
+    Level,
+    OnError,
+    Ruling,
+    Scope,
+    Stage,
+    Verdict,
+)
 
 LISTED = Ruling(Action.REJECT, "blocklist")
 

@@ -1,0 +1,157 @@
+"""The one durable step: content, message and deliveries in one transaction, then the queue is told, then 250 (design 4, steps 6 and 7).
+
+Promises
+- The reply's Deferred is not the commit's: cancelling it (the client left) does not touch the commit, and what is committed is enqueued.
+- Places in the queue's window are reserved before and given back when the commit fails. Exactly one of `enqueued` and `cancel` follows a reservation.
+- A commit that fails leaves no spool file, and is answered 451 with the message's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from jetmail.inbound import acceptance
+from jetmail.inbound.acceptance import Group
+from jetmail.inbound.intake import Intake
+from jetmail.inbound.services import ReceiverServices
+from jetmail.mail.envelope import Sender
+from jetmail.mail.message import Message
+from jetmail.mail.reply import Reply
+from jetmail.mail.status import Status
+from jetmail.rules.facts import Client, RecipientFacts
+from jetmail.rules.settlement import Settlement
+from jetmail.rules.verdict import Opinion
+from jetmail.store.database import Connection
+from jetmail.store.traffic import messages
+from jetmail.store.traffic.messages import Accepted, Content, NewDelivery, NewMessage
+
+_log = Logger()
+
+COPY = 1 << 20  # octets copied per turn when one large message has to become two files
+
+
+class Committing:
+    """One accepted message on its way into the store."""
+
+    def __init__(
+        self, services: ReceiverServices, uid: str, client: Client, sender: Sender, time: float, message: Message, intake: Intake
+    ) -> None:
+        self._services = services
+        self._uid = uid
+        self._client = client
+        self._sender = sender
+        self._time = time
+        self._message = message
+        self._intake = intake
+        self._copies: list[str] = []  # spool files besides the intake's
+        self._claimed = 0
+        self._answer: Deferred[Reply] = Deferred()
+
+    def start(
+        self, trace: bytes, recipients: Sequence[RecipientFacts], settlement: Settlement, said: Sequence[Opinion], refused: tuple[NewDelivery, ...]
+    ) -> Deferred[Reply]:
+        """-> the reply, once it is true."""
+        groups = acceptance.groups(settlement, said, not self._client.user)
+        if len(groups) == 1 or not self._intake.spool:
+            self._commit(trace, groups, [self._intake.spool] * len(groups), recipients, settlement, said, refused)
+        else:
+            # A stored content owns its file, so that the last delivery of one cannot take the file from the other.
+            copying = Deferred.fromCoroutine(self._copy(len(groups) - 1))
+            copying.addCallback(
+                lambda _: self._commit(trace, groups, [self._intake.spool, *self._copies], recipients, settlement, said, refused)
+            ).addErrback(self._failed)
+        return self._answer
+
+    def _commit(
+        self,
+        trace: bytes,
+        groups: list[Group],
+        spools: list[str],
+        recipients: Sequence[RecipientFacts],
+        settlement: Settlement,
+        said: Sequence[Opinion],
+        refused: tuple[NewDelivery, ...],
+    ) -> None:
+        services = self._services
+        rows = [acceptance.deliveries(recipients, settlement, group) for group in groups]
+        queued = sum(row.status is Status.QUEUED for deliveries in rows for row in deliveries)
+        claimed = bool(queued) and services.queue.reserve(queued)
+        self._claimed = queued if claimed else 0
+        first_retry = services.first_retry(self._time) if claimed else 0.0
+        response = f"250 2.0.0 OK queued as {self._uid}"
+        why = acceptance.findings(said, recipients) if said else "[]"
+        news = [
+            acceptance.new_message(
+                uid=services.make_uid() if number else self._uid, client=self._client, sender=self._sender, time=self._time, message=self._message,
+                content=self._content(trace, group, spool), deliveries=deliveries if number else deliveries + refused, response=response,
+                score=group.score, findings=why, claimed=claimed, first_retry=first_retry,
+            )
+            for number, (group, spool, deliveries) in enumerate(zip(groups, spools, rows, strict=True))
+        ]  # fmt: skip
+        run: Deferred[Any] = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(_accept_all, news)
+        run.addCallback(self._committed, news).addErrback(self._failed)
+
+    def _content(self, trace: bytes, group: Group, spool: str) -> Content:
+        header, offset = self._message.edited(acceptance.edits(trace, group))
+        if spool:
+            return Content(len(header) + self._message.size - offset, None, header, spool, offset)
+        octets = self._message.octets
+        data = header + octets[offset:] if offset else header + octets
+        return Content(len(data), data)
+
+    def _committed(self, accepted: Accepted | list[Accepted], news: list[NewMessage]) -> None:
+        services = self._services
+        claimed, self._claimed = self._claimed, 0
+        self._intake.keep()
+        stored = accepted if isinstance(accepted, list) else [accepted]
+        for item, new in zip(stored, news, strict=True):
+            if claimed:
+                if item.deliveries:
+                    services.queue.enqueued(item, new.content)
+            elif item.deliveries:
+                services.queue.wake()
+        services.counters.accepted += 1
+        new = news[0]
+        _log.info(
+            "accepted", uid=self._uid, client=new.client_address, sender=new.sender, recipients=len(new.deliveries), recipient=new.deliveries[0].recipient,
+            status=str(new.deliveries[0].status), size=new.size, score=new.score, message_id=new.message_id,
+        )  # fmt: skip
+        self._answer.callback(Reply(250, "2.0.0", f"OK queued as {self._uid}"))
+
+    def _failed(self, failure: Failure) -> None:
+        services = self._services
+        if self._claimed:
+            services.queue.cancel(self._claimed)
+            self._claimed = 0
+        self._intake.drop()
+        for name in self._copies:
+            services.content.delete(name)
+        services.counters.faults += 1
+        _log.failure("message {uid} could not be stored, answered 451", failure=failure, uid=self._uid, client=self._client.address)
+        if not self._answer.called:
+            self._answer.callback(Reply(451, "4.3.0", f"Temporary failure here, please try again later (ref {self._uid})"))
+
+    async def _copy(self, count: int) -> None:
+        """The body once more for each further header, a piece a turn so that nobody else waits."""
+        for _ in range(count):
+            writer = self._services.content.create()
+            try:
+                with self._services.content.open(self._intake.spool) as file:
+                    while piece := file.read(COPY):
+                        writer.write(piece)
+                        await deferLater(self._services.clock, 0)
+            except BaseException:
+                writer.abort()
+                raise
+            self._copies.append(await writer.finish())
+
+
+def _accept_all(conn: Connection, news: list[NewMessage]) -> list[Accepted]:
+    """Several messages of one transaction: all or none."""
+    return [messages.accept(conn, new) for new in news]

@@ -1,0 +1,212 @@
+"""From the directory to what the rules see: a Policy for each recipient, prepared once and kept while the directory stands still.
+
+Settings of the appliance that count here: `thresholds` ({reject_score, spam_score, defer_score}), `lists` and `lists:<domain>` ({allow: [...], block: [...]}).
+A stored rule or list entry that does not compile matches nothing, is named in Policy.faults and logged once per version of the directory.
+
+Raises StoreError when the store cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twisted.logger import Logger
+
+from jetmail.errors import UsageError
+from jetmail.mail.address import Address
+from jetmail.rules.conditions import Conditions, compile_conditions
+from jetmail.rules.lists import NO_LISTS, Entries, Lists, parse_entries
+from jetmail.rules.policy import (
+    DomainState,
+    PersonalRule,
+    Policy,
+    RecipientState,
+    SpamAction,
+    Thresholds,
+    by_level,
+)
+from jetmail.rules.verdict import Level
+from jetmail.store.directory.aliases import Found
+from jetmail.store.directory.cache import Directory, DomainPolicy
+from jetmail.store.directory.rules import StoredRule
+
+MAX_REMEMBERED = 20_000
+
+_log = Logger()
+
+_STATES = {Found.TARGETS: RecipientState.KNOWN, Found.LOOP: RecipientState.LOOP, Found.LIMIT: RecipientState.LOOP}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one recipient: the policy rules are given, and where its mail goes."""
+
+    policy: Policy
+    targets: tuple[Address, ...]
+
+
+class PolicyBook:
+    """Policies by recipient. One per process; on the reactor thread only. `directory` is store.directory.cache.Directory."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._version = -1
+        self._appliance = Policy()
+        self._known: dict[Address, Known] = {}
+        self._domains: dict[str, Policy] = {}
+        self._compiled: dict[str, Conditions | str] = {}
+        self._compiled_before: dict[str, Conditions | str] = {}
+
+    def appliance(self) -> Policy:
+        """What counts for everybody."""
+        self._refresh()
+        return self._appliance
+
+    def recipient(self, address: Address) -> Known:
+        """The recipient's policy and targets."""
+        self._refresh()
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            known = self._known[address] = self._look_up(address)
+        return known
+
+    def _refresh(self) -> None:
+        version = self._directory.version
+        if version == self._version:
+            return
+        self._known.clear()
+        self._domains.clear()
+        # Expressions are compiled once, not once per change of anything: what the last version used is still at hand.
+        self._compiled_before, self._compiled = self._compiled, {}
+        faults: list[str] = []
+        own = self._directory.setting("thresholds", {})
+        self._appliance = Policy(
+            thresholds=_thresholds(own if isinstance(own, Mapping) else {}),
+            appliance_lists=self._lists("lists", faults),
+            rules=by_level(self._rules(Level.APPLIANCE, self._directory.rules("appliance"), faults)),
+            faults=tuple(faults),
+        )
+        self._tell(faults)
+        self._version = version
+
+    def _look_up(self, address: Address) -> Known:
+        found = self._directory.resolve(address)
+        if found.policy is None:
+            return Known(self._appliance, ())
+        policy = self._domain(found.policy)
+        state = _STATES.get(found.found, RecipientState.UNKNOWN)
+        faults: list[str] = []
+        personal = [
+            rule for key in _keys(address, found.policy.real, found.targets) for rule in self._rules(Level.ADDRESS, self._directory.rules("address", key), faults)
+        ]
+        self._tell(faults)
+        if personal or state is not policy.recipient:
+            rules = policy.rules
+            policy = replace(policy, recipient=state, rules=(rules[0], rules[1], tuple(personal), rules[3]))
+        return Known(policy, found.targets)
+
+    def _domain(self, found: DomainPolicy) -> Policy:
+        """The policy of a domain for an existing recipient without rules of its own."""
+        policy = self._domains.get(found.name)
+        if policy is not None:
+            return policy
+        faults: list[str] = []
+        rules = [
+            *self._rules(Level.ACCOUNT, self._directory.rules("account", str(found.account_id)), faults),
+            *self._rules(Level.DOMAIN, found.rules, faults),
+        ]
+        own = Thresholds(found.reject_score, found.spam_score, found.defer_score)
+        policy = replace(
+            self._appliance,
+            domain=found.name,
+            state=_state(found),
+            recipient=RecipientState.KNOWN,
+            thresholds=own.over(self._appliance.thresholds),
+            spam_action=SpamAction(found.spam_action),
+            domain_lists=self._lists(f"lists:{found.real}", faults),
+            rules=(self._appliance.rules[Level.APPLIANCE], *by_level(rules)[1:]),
+            faults=tuple(faults),
+        )
+        self._tell(faults)
+        self._domains[found.name] = policy
+        return policy
+
+    def _rules(self, level: Level, stored: tuple[StoredRule, ...], faults: list[str]) -> list[PersonalRule]:
+        rules = []
+        for item in stored:
+            conditions = self._conditions(item)
+            if isinstance(conditions, str):
+                faults.append(f"rule {item.uuid} ({item.name}): {conditions}")
+            else:
+                rules.append(PersonalRule(item.uuid, item.name, level, item.action == "block", conditions))
+        return rules
+
+    def _conditions(self, item: StoredRule) -> Conditions | str:
+        compiled = self._compiled.get(item.conditions) or self._compiled_before.get(item.conditions)
+        if compiled is None:
+            try:
+                compiled = compile_conditions(item.parsed)
+            except UsageError as error:
+                compiled = str(error)
+        self._compiled[item.conditions] = compiled
+        return compiled
+
+    def _lists(self, key: str, faults: list[str]) -> Lists:
+        stored = self._directory.setting(key)
+        if not stored:
+            return NO_LISTS
+        sides: list[Entries] = []
+        for side in ("allow", "block"):
+            entries = stored.get(side, []) if isinstance(stored, Mapping) else []
+            good: list[Entries] = []
+            for entry in entries if isinstance(entries, list) else []:
+                try:
+                    good.append(parse_entries([str(entry)], side))
+                except UsageError as error:
+                    faults.append(f"{key}: {error}")
+            sides.append(_joined(good))
+        return Lists(*sides)
+
+    def _tell(self, faults: list[str]) -> None:
+        for fault in faults:
+            _log.warn("stored rule does not work and matches nothing: {fault}", fault=fault)
+
+
+def _joined(parts: list[Entries]) -> Entries:
+    if not parts:
+        return Entries()
+    return Entries(
+        frozenset().union(*(part.addresses for part in parts)),
+        frozenset().union(*(part.domains for part in parts)),
+        parts[0].networks.union(*(part.networks for part in parts[1:])),
+    )
+
+
+def _state(found: DomainPolicy) -> DomainState:
+    if not found.is_verified:
+        return DomainState.UNVERIFIED
+    return DomainState.ACTIVE if found.inbound else DomainState.DISABLED
+
+
+def _thresholds(own: Mapping[str, Any]) -> Thresholds:
+    def score(name: str) -> float | None:
+        value = own.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    return Thresholds(score("reject_score"), score("spam_score"), score("defer_score"))
+
+
+def _keys(address: Address, real: str, targets: tuple[Address, ...]) -> list[str]:
+    """Under which addresses a person may have written rules for this mail: the address itself, without its tag, and the one mailbox behind it."""
+    own = Address(address.local, real)
+    keys = [own.key]
+    base, plus, _ = address.local.partition("+")
+    if plus and base and not base.startswith('"'):
+        keys.append(Address(base, real).key)
+    if len(targets) == 1:
+        keys.append(targets[0].key)
+    return list(dict.fromkeys(keys))

@@ -1,0 +1,76 @@
+"""What the receiving side is given by app: one value for all sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from twisted.internet.interfaces import IReactorTime
+
+from jetmail.inbound.greylist import Greylist
+from jetmail.inbound.policies import PolicyBook
+from jetmail.interfaces import IContentStore, IDatabase, ILogin, IQueueDoor
+from jetmail.rules.chain import Judge
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverOptions:
+    """`inline_limit`: octets up to which content goes into the store itself (4 KiB to 1 MiB). `refusals_per_connection`: refused recipients that are written
+    down per connection (0 or more); `refusals_per_minute`: refused messages written down in all, so that nobody fills the log by being refused."""
+
+    inline_limit: int = 128 * 1024
+    refusals_per_connection: int = 20
+    refusals_per_minute: int = 600
+
+
+@dataclass(slots=True)
+class Counters:
+    """What /metrics shows of decisions; each only grows."""
+
+    accepted: int = 0
+    refused: int = 0
+    deferred: int = 0
+    faults: int = 0
+    refusals_unrecorded: int = 0
+
+
+class RefusalBudget:
+    """So many per minute, then silence until the next minute."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._minute = -1
+        self._left = 0
+
+    def take(self, now: float) -> bool:
+        """One more may be written down."""
+        minute = int(now // 60)
+        if minute != self._minute:
+            self._minute, self._left = minute, self._per_minute
+        self._left -= 1
+        return self._left >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverServices:
+    """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim, bound by app);
+    `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time."""
+
+    hostname: str
+    db: IDatabase
+    book: PolicyBook
+    judge: Judge
+    content: IContentStore
+    queue: IQueueDoor
+    login: ILogin
+    clock: IReactorTime
+    make_uid: Callable[[], str]
+    first_retry: Callable[[float], float]
+    has_room: Callable[[int], bool]
+    options: ReceiverOptions = ReceiverOptions()
+    greylist: Greylist = field(default_factory=Greylist)
+    counters: Counters = field(default_factory=Counters)
+    refusal_budget: RefusalBudget = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refusal_budget", RefusalBudget(self.options.refusals_per_minute))

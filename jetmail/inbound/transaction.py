@@ -1,0 +1,312 @@
+"""What answers the questions of one SMTP session: stages to the chain, content into memory or the spool, one commit, then 250 (design 4, steps 3-7).
+
+Promises
+- 250 to content is said only after the commit that holds content, message and deliveries is on the disk. Every fault of ours before that is
+  `451 4.3.0 ... (ref <id>)`, logged once with that id; nothing of the message stays behind, in the store, the spool or the queue's window.
+- Once given to the store a commit is followed to its end, whether or not the client is still there: what is committed is enqueued.
+- A plain message through rules that answer at once makes no Deferred but the commit's own and the one that carries the answer.
+- Content is in memory up to `inline_limit`, beyond it in a spool file; what is kept of a large message in memory is its first part.
+- What is refused is written down too (inbound.refusals), and no reply waits for it.
+- One log line per decision, with the message's uid. Nothing a stranger hears names a rule or a part of ours.
+
+Nothing raises out of here: answers are Replies or Deferreds of them that fail only by cancellation.
+RFC 5321 3.3, 4.2; spec 10.3, 10.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from jetmail.inbound import acceptance
+from jetmail.inbound.committing import Committing
+from jetmail.inbound.intake import Intake
+from jetmail.inbound.peer import Peer
+from jetmail.inbound.pending import Pending
+from jetmail.inbound.refusals import Refusals
+from jetmail.inbound.services import ReceiverServices
+from jetmail.interfaces import IReceiver
+from jetmail.mail.envelope import Recipient, Sender
+from jetmail.mail.message import Message
+from jetmail.mail.reply import Reply
+from jetmail.mail.trace import Hop, received
+from jetmail.rules.chain import Answer
+from jetmail.rules.facts import Client, Facts, RecipientFacts
+from jetmail.rules.policy import DomainState, Policy
+from jetmail.rules.settlement import Settlement, rule_for, settle
+from jetmail.rules.verdict import REASONS, Action, Opinion, Ruling, Stage
+
+WELCOME = Reply(220, "", "")
+HELLO = Reply(250, "", "")
+SENDER_OK = Reply(250, "2.1.0", "OK")
+RECIPIENT_OK = Reply(250, "2.1.5", "OK")
+GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
+NO_ROOM = Reply(452, "4.3.1", "Insufficient storage, please try again later")
+AUTH_FIRST = Reply(530, "5.7.0", "Authentication required")
+SEQUENCE = Reply(503, "5.5.1", "Bad sequence of commands")
+
+Said = Reply | Deferred[Reply]
+T = TypeVar("T")
+
+_log = Logger()
+
+
+def then(value: T | Deferred[T], fn: Callable[..., Any], *args: Any) -> Any:
+    """Go on at once with what is there, later with what is to come: no Deferred where nobody waits."""
+    return value.addCallback(fn, *args) if isinstance(value, Deferred) else fn(value, *args)
+
+
+@implementer(IReceiver)
+class Receiver:
+    """One session's receiving side. `services` are shared by all sessions, `peer` is this one's other end."""
+
+    __slots__ = ("_at_connect", "_cipher", "_client", "_is_extended", "_pending", "_refusals", "_services")
+
+    def __init__(self, services: ReceiverServices, peer: Peer) -> None:
+        self._services = services
+        self._client = Client(peer.address, peer.port, peer.listener, peer.kind)
+        self._refusals = Refusals(services)
+        self._is_extended = True
+        self._cipher = ""
+        self._at_connect: Answer = ()
+        self._pending: Pending | None = None
+
+    # the session's questions
+
+    def connected(self) -> Said:
+        """CONNECT. Positive: the session says its banner."""
+        said: Said = then(self._answered(self._ask_connect), _as_greeting)
+        return said
+
+    def helo(self, name: str, extended: bool) -> Said:
+        """Remembers the name; the session words its own answer."""
+        self._client = replace(self._client, helo=name)
+        self._is_extended = extended
+        return HELLO
+
+    def mail(self, sender: Sender) -> Said:
+        """SENDER: 250 2.1.0, or a refusal."""
+        return self._answered(self._ask_sender, sender)
+
+    def rcpt(self, recipient: Recipient) -> Said:
+        """RECIPIENT: 250 2.1.5, or a refusal of this one alone."""
+        return self._answered(self._ask_recipient, recipient)
+
+    def data(self) -> Said:
+        """Content may come."""
+        pending = self._pending
+        if pending is None or not pending.recipients:
+            return SEQUENCE
+        pending.intake = Intake(self._services.content, self._services.options.inline_limit)
+        return GO_AHEAD
+
+    def chunk(self, octets: bytes) -> None:
+        """Content into memory or the spool. A fault is remembered and answered at the end."""
+        if self._pending is not None and self._pending.intake is not None:
+            self._pending.intake.add(octets)
+
+    def end(self) -> Said:
+        """CONTENT, JUDGEMENT, commit, reply."""
+        return self._answered(self._finish)
+
+    def abort(self) -> None:
+        """The transaction is over without content."""
+        pending, self._pending = self._pending, None
+        if pending is not None and not pending.is_over:
+            pending.drop()
+            self._refusals.without_content(self._client, pending)
+
+    def auth(self, mechanism: str, username: str, password: str) -> Said:
+        """Whoever ILogin knows may submit."""
+        return self._answered(self._log_in, username, password)
+
+    def tls_started(self, version: str, cipher: str) -> None:
+        """RFC 3207 4.2: what was said before counts for nothing."""
+        self.abort()
+        self._client = replace(self._client, helo="", tls=version, user="")
+        self._cipher = cipher
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.abort()
+
+    # CONNECT to RECIPIENT
+
+    def _ask_connect(self) -> Said:
+        services = self._services
+        facts = Facts(services.clock.seconds(), self._client)
+        said: Said = then(services.judge.ask(Stage.CONNECT, facts, (), services.book.appliance()), self._connect_answered)
+        return said
+
+    def _connect_answered(self, opinions: Answer) -> Reply:
+        self._at_connect = opinions
+        ruling = rule_for(opinions, None)
+        if _goes_on(ruling):
+            return WELCOME
+        self._refusals.at_connection(self._client, ruling, "connect")
+        return ruling.public_reply
+
+    def _ask_sender(self, sender: Sender) -> Said:
+        services = self._services
+        self.abort()
+        if self._client.kind != "mx" and not self._client.user:
+            return AUTH_FIRST
+        if not services.has_room(sender.size or 0):
+            return NO_ROOM
+        facts = Facts(services.clock.seconds(), self._client, sender, opinions=self._at_connect)
+        appliance = services.book.appliance()
+        said: Said = then(services.judge.ask(Stage.SENDER, facts, (), appliance), self._sender_answered, sender, appliance)
+        return said
+
+    def _sender_answered(self, opinions: Answer, sender: Sender, appliance: Policy) -> Reply:
+        at_envelope = self._at_connect + opinions
+        if at_envelope and not _goes_on(ruling := rule_for(at_envelope, None)):
+            self._refusals.at_connection(self._client, ruling, "mail", str(sender))
+            return ruling.public_reply
+        self._pending = Pending(self._services.make_uid(), sender, at_envelope, appliance)
+        return SENDER_OK
+
+    def _ask_recipient(self, recipient: Recipient) -> Said:
+        pending, services = self._pending, self._services
+        if pending is None:
+            return SEQUENCE
+        address = recipient.address
+        if address in pending.addresses:
+            return RECIPIENT_OK  # said twice, delivered once
+        known = services.book.recipient(address)
+        policy, targets = known.policy, known.targets
+        if self._client.user and policy.state is DomainState.UNKNOWN:
+            targets = (address,)  # who has logged in may write to the world
+        candidate = RecipientFacts(len(pending.recipients), recipient, targets)
+        facts = Facts(services.clock.seconds(), self._client, pending.sender, candidate, (candidate,), None, pending.at_envelope)
+        answer = services.judge.ask(Stage.RECIPIENT, facts, (policy,), pending.appliance)
+        said: Said = then(answer, self._recipient_answered, pending, candidate, policy)
+        return said
+
+    def _recipient_answered(self, opinions: Answer, pending: Pending, candidate: RecipientFacts, policy: Policy) -> Reply:
+        if opinions or pending.at_envelope:
+            ruling = rule_for(pending.at_envelope + opinions, candidate.index)
+            if not _goes_on(ruling):
+                self._refusals.at_recipient(pending, ruling, opinions, candidate, policy)
+                return ruling.public_reply
+        if not candidate.targets:
+            return REASONS["relay-denied"].reply  # no rule objected, but there is nowhere to send it: a chain without the rules that would know
+        pending.recipients.append(candidate)
+        pending.policies.append(policy)
+        pending.addresses.add(candidate.address)
+        pending.at_recipients += opinions
+        return RECIPIENT_OK
+
+    # CONTENT to 250
+
+    def _finish(self) -> Said:
+        pending = self._pending
+        if pending is None or pending.intake is None:
+            return SEQUENCE
+        said: Said = then(pending.intake.finish(), self._ask_content, pending)
+        return said
+
+    def _ask_content(self, message: Message, pending: Pending) -> Said:
+        services, greylist = self._services, self._services.greylist
+        now = services.clock.seconds()
+        recipients = tuple(pending.recipients)
+        if len(greylist):
+            client, sender = self._client.address, str(pending.sender)
+            recipients = tuple(replace(item, first_seen=greylist.first_seen(client, sender, item.address, now)) for item in recipients)
+        only = recipients[0] if len(recipients) == 1 else None
+        facts = Facts(now, self._client, pending.sender, only, recipients, message, (*pending.at_envelope, *pending.at_recipients))
+        answer = services.judge.ask(Stage.CONTENT, facts, pending.policies, pending.appliance)
+        said: Said = then(answer, self._ask_judgement, pending, facts)
+        return said
+
+    def _ask_judgement(self, opinions: Answer, pending: Pending, facts: Facts) -> Said:
+        if opinions:
+            facts = replace(facts, opinions=facts.opinions + opinions)
+        answer = self._services.judge.ask(Stage.JUDGEMENT, facts, pending.policies, pending.appliance)
+        said: Said = then(answer, self._decide, pending, facts)
+        return said
+
+    def _decide(self, opinions: Answer, pending: Pending, facts: Facts) -> Said:
+        message = facts.message
+        assert message is not None
+        if pending.is_over:
+            return REASONS["fault"].reply  # the client left while rules were waiting; nobody hears this
+        said = facts.opinions + opinions
+        settlement = settle(said, len(facts.recipients))
+        self._pending = None
+        if settlement.accepted:
+            return self._accept(settlement, said, pending, facts, message)
+        for ruling, recipient in zip(settlement.rulings, facts.recipients, strict=True):
+            if ruling.reason == "greylist":
+                self._services.greylist.remember(self._client.address, str(pending.sender), recipient.address, facts.time)
+        pending.drop()
+        self._refusals.of_message(self._client, pending, settlement, said, facts, message)
+        return settlement.reply
+
+    def _accept(self, settlement: Settlement, said: Sequence[Opinion], pending: Pending, facts: Facts, message: Message) -> Deferred[Reply]:
+        """Hand everything to the commit, and be ready for the next transaction."""
+        client, services, sender, intake = self._client, self._services, pending.sender, pending.intake
+        assert intake is not None
+        only = str(facts.recipient.address) if facts.recipient is not None and not pending.refused else ""
+        trace = received(
+            Hop(client.helo, client.address, services.hostname, pending.uid, facts.time, self._is_extended, client.tls, self._cipher, bool(client.user),
+                sender.smtputf8, only if sender.smtputf8 or only.isascii() else "")
+        )  # fmt: skip
+        committing = Committing(services, pending.uid, client, sender, facts.time, message, intake)
+        return committing.start(trace, facts.recipients, settlement, said, acceptance.refusals(pending.refused))
+
+    # AUTH
+
+    def _log_in(self, username: str, password: str) -> Said:
+        answer: Deferred[Reply] = self._services.login.authenticate(username, password, self._client.address)
+        return answer.addCallback(self._logged_in, username)
+
+    def _logged_in(self, reply: Reply, username: str) -> Reply:
+        if reply.code == 235:
+            self._client = replace(self._client, user=username)
+        _log.info("login {outcome}", outcome="ok" if reply.code == 235 else "failed", client=self._client.address, username=username[:100])
+        return reply
+
+    # faults
+
+    def _answered(self, fn: Callable[..., Said], *args: Any) -> Said:
+        try:
+            said = fn(*args)
+        except Exception:
+            return self._fault(Failure())
+        if isinstance(said, Deferred):
+            said.addErrback(self._fault)
+        return said
+
+    def _fault(self, failure: Failure) -> Any:
+        pending = self._pending
+        if failure.check(CancelledError) or (pending is not None and pending.is_over):
+            self.abort()
+            return failure if failure.check(CancelledError) else REASONS["fault"].reply
+        reference = pending.uid if pending is not None else self._services.make_uid()
+        self._services.counters.faults += 1
+        _log.failure("transaction failed, answered 451 with ref {uid}", failure=failure, uid=reference, client=self._client.address)
+        if pending is not None and pending.intake is not None:
+            pending.drop()
+            self._pending = None
+        return fault_reply(reference)
+
+
+def fault_reply(reference: str) -> Reply:
+    """All a stranger hears of a fault of ours."""
+    return Reply(451, "4.3.0", f"Temporary failure here, please try again later (ref {reference})")
+
+
+def _goes_on(ruling: Ruling) -> bool:
+    return ruling.action < Action.DEFER
+
+
+def _as_greeting(reply: Reply) -> Reply:
+    """RFC 5321 4.3.2: a greeting is 220, 554 or 421."""
+    return reply if reply.is_positive else Reply(421 if reply.is_transient else 554, reply.enhanced, reply.text)
