@@ -36,9 +36,8 @@ def launch(folder: Path, pythons: dict[str, str]) -> subprocess.CompletedProcess
     for name, script in pythons.items():
         (programs / name).write_text("#!/bin/sh\n" + script)
         (programs / name).chmod(0o755)
-    return subprocess.run(
-        [str(ROOT / "bin" / "environment"), str(folder / "made")], env={"PATH": str(programs)}, capture_output=True, text=True, check=False, timeout=60
-    )
+    command = [str(ROOT / "bin" / "environment"), str(folder / "made")]
+    return subprocess.run(command, env={"PATH": str(programs)}, capture_output=True, text=True, check=False, timeout=60)
 
 
 OLD = "echo 3.9"

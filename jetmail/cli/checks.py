@@ -100,7 +100,9 @@ def disk(config: settings.Config) -> Iterator[Problem]:
     nearest = config.state if config.state.exists() else config.root
     free = shutil.disk_usage(nearest).free
     if free < config.store.min_free:
-        yield Problem(config.file.name, "store.min_free", f"{free} octets are free at {nearest}, less than {config.store.min_free}: no mail would be accepted")
+        yield Problem(
+            config.file.name, "store.min_free", f"{free} octets are free at {nearest}, less than {config.store.min_free}: no mail would be accepted"
+        )
 
 
 def certificate(config: settings.Config) -> Iterator[Problem]:
@@ -117,12 +119,16 @@ def certificate(config: settings.Config) -> Iterator[Problem]:
     if left < 0:
         yield Problem(config.file.name, "tls.certificate", f"{path}: expired on {found.not_valid_after_utc:%Y-%m-%d}")
     elif left < EXPIRY_NOTICE_DAYS:
-        yield Problem(config.file.name, "tls.certificate", f"{path}: expires on {found.not_valid_after_utc:%Y-%m-%d}, in {left} days", is_warning=True)
+        yield Problem(
+            config.file.name, "tls.certificate", f"{path}: expires on {found.not_valid_after_utc:%Y-%m-%d}, in {left} days", is_warning=True
+        )
     key_path = config.path(config.tls.key)
     try:
         key = serialization.load_pem_private_key(key_path.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
-        yield Problem(config.file.name, "tls.key", f"{key_path}: {getattr(error, 'strerror', None) or 'is not an unencrypted private key in PEM form'}")
+        yield Problem(
+            config.file.name, "tls.key", f"{key_path}: {getattr(error, 'strerror', None) or 'is not an unencrypted private key in PEM form'}"
+        )
         return
     if _public(key.public_key()) != _public(found.public_key()):
         yield Problem(config.file.name, "tls.key", f"{key_path}: does not belong to the certificate {path}")
@@ -172,7 +178,9 @@ def resolvers(config: settings.Config) -> Iterator[Problem]:
         return
     for text in config.dns.servers or tuple(str(server) for server in resolver.nameservers):
         parts = _SERVER.fullmatch(text)
-        address, port = (parts["six"] or parts["four"], parts["port6"] or parts["port4"]) if parts and ":" not in (parts["four"] or "") else (text, None)
+        address, port = (
+            (parts["six"] or parts["four"], parts["port6"] or parts["port4"]) if parts and ":" not in (parts["four"] or "") else (text, None)
+        )
         one = dns.resolver.Resolver(configure=False)
         one.nameservers, one.port, one.lifetime = [address], int(port or 53), DNS_SECONDS
         try:

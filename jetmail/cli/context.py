@@ -18,9 +18,13 @@ from twisted.internet.defer import Deferred
 
 from jetmail import config as settings
 from jetmail import resources
+from jetmail.actions.access import Actor
 from jetmail.cli import output
 from jetmail.cli.wake import wake
-from jetmail.errors import NotFoundError, UsageError
+from jetmail.errors import UsageError
+from jetmail.offload import InlineExecutor
+from jetmail.spool.files import FileStore, SpoolOptions
+from jetmail.store import migrations
 from jetmail.store.database import InlineDatabase
 
 DEFAULT_DIRECTORY = Path("var") / "jetmail"
@@ -68,8 +72,6 @@ class Context:
     @cached_property
     def db(self) -> InlineDatabase:
         """The store, made when there is none yet, brought up to date never (that is `migrate`). Raises StoreError, SchemaError."""
-        from jetmail.store import migrations
-
         path = self.config.database
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +84,14 @@ class Context:
         return database
 
     @cached_property
-    def actor(self) -> Any:
-        """Who acts: whoever may read and write the store's file is the sysadmin."""
-        from jetmail.actions.access import Actor
+    def spool(self) -> FileStore:
+        """Large content as files. Nothing is created there from the command line, so no names are made."""
+        return FileStore(SpoolOptions(str(self.config.state / "spool")), InlineExecutor(), _no_names)
 
-        return Actor.sysadmin(f"cli:{os.environ.get('SUDO_USER') or os.environ.get('USER') or os.getuid()}")
+    @cached_property
+    def actor(self) -> Actor:
+        """Who acts: whoever may read and write the store's file is the sysadmin."""
+        return Actor.sysadmin(f"{os.environ.get('SUDO_USER') or os.environ.get('USER') or os.getuid()}")
 
     def changed(self) -> None:
         """Something was written: a running process should look."""
@@ -145,8 +150,5 @@ def settled(value: Any) -> Any:
     return results[0]
 
 
-def found(value: Any, what: str) -> Any:
-    """`value`, or NotFoundError saying what is not there."""
-    if value is None:
-        raise NotFoundError(f"{what}: not found")
-    return value
+def _no_names() -> str:
+    raise RuntimeError("the command line creates no spool files")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
+from typing import BinaryIO
 
 TIMEOUT = 60.0  # seconds for any one reply; 20 MB over loopback takes about one
 CLIENT_NAME = "demo-mail.example"
@@ -53,6 +54,15 @@ def send_all(host: str, port: int, domain: str = "demo.test") -> list[Sent]:
             reply, is_right, octets = f"{type(error).__name__}: {error}", False, 0
         results.append(Sent(sample.name, sample.recipients, sample.expected, reply, is_right, octets))
     return results
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether somebody listens there at all."""
+    try:
+        socket.create_connection((host, port), TIMEOUT).close()
+    except OSError:
+        return False
+    return True
 
 
 def samples(domain: str) -> tuple[Sample, ...]:
@@ -150,14 +160,14 @@ def _bdat(host: str, port: int, sample: Sample) -> tuple[str, bool, int]:
 
 def _bare_lf(host: str, port: int, sample: Sample) -> tuple[str, bool, int]:
     """The end-of-data trick of SMTP smuggling: refused, and nothing after it is heard (the connection closes)."""
-    with socket.create_connection((host, port), TIMEOUT) as line, line.makefile("rb") as answers:
-        _answer(answers)
+    with socket.create_connection((host, port), TIMEOUT) as line, line.makefile("rb") as stream:
+        _answer(stream)
         for command in (f"EHLO {CLIENT_NAME}", f"MAIL FROM:<{SENDER}>", f"RCPT TO:<{sample.recipients[0]}>", "DATA"):
             line.sendall(command.encode() + b"\r\n")
-            _answer(answers)
+            _answer(stream)
         line.sendall(b"Subject: a bare LF\r\n\r\nfirst line\n.\r\nMAIL FROM:<smuggled@sender.example>\r\n.\r\n")
-        reply = _answer(answers)
-        is_closed = not answers.readline()
+        reply = _answer(stream)
+        is_closed = not stream.readline()
         return reply + ("" if is_closed else " (connection still open)"), reply.startswith("5") and is_closed, 0
 
 
@@ -165,9 +175,9 @@ def _connect(host: str, port: int) -> smtplib.SMTP:
     return smtplib.SMTP(host, port, local_hostname=CLIENT_NAME, timeout=TIMEOUT)
 
 
-def _answer(answers) -> str:  # type: ignore[no-untyped-def]
+def _answer(stream: BinaryIO) -> str:
     while True:
-        octets = answers.readline(1000)
+        octets = stream.readline(1000)
         if not octets:
             return "connection closed"
         if octets[3:4] != b"-":

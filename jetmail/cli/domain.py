@@ -22,23 +22,36 @@ def register(commands: Commands) -> None:
     family = commands.family("domain", "domains: what mail is taken for, and where it goes", EXAMPLE)
     parser = family.add("add", add, "take mail for a domain", [EXAMPLE, "domain add example.net --alias-of example.org --verified"])
     parser.add_argument("name", metavar="NAME", help="the domain")
-    parser.add_argument("--alias-of", default="", metavar="DOMAIN", help="mail for x@NAME is mail for x@DOMAIN; such a domain has no destination of its own")
+    parser.add_argument(
+        "--alias-of", default="", metavar="DOMAIN", help="mail for x@NAME is mail for x@DOMAIN; such a domain has no destination of its own"
+    )
     parser.add_argument("--verified", action="store_true", help="its owner is known to agree; without it mail for it is refused until proved by DNS")
     _add_settings(parser)
     family.add("list", listing, "list the domains", "domain list --json")
     _name(family.add("show", show, "show one domain with everything set for it", "domain show example.org"))
-    parser = family.add("set", change, "change what is given, keep the rest", [
-        "domain set example.org --destination mail.example.org:25 --destination backup.example.org:25:20",
-        "domain set example.org --recipients listed --spam-score 5",
-    ])  # fmt: skip
+    parser = family.add(
+        "set",
+        change,
+        "change what is given, keep the rest",
+        [
+            "domain set example.org --destination mail.example.org:25 --destination backup.example.org:25:20",
+            "domain set example.org --recipients listed --spam-score 5",
+        ],
+    )
     _name(parser)
     parser.add_argument("--alias-of", metavar="DOMAIN", help="the domain this alias stands for")
     parser.add_argument("--verified", choices=("yes", "no"), help="its owner is known to agree")
     parser.add_argument("--inbound", choices=("on", "off"), help="off: mail for it is told to come back later (450)")
     parser.add_argument("--outbound", choices=("on", "off"), help="off: nothing may be sent from it")
     _add_settings(parser)
-    parser = family.add("remove", remove, "take no more mail for it; mail in the queue stays there", "domain remove example.org --yes", yes=True,
-                        details="Its known recipients, aliases and rules go with it.")  # fmt: skip
+    parser = family.add(
+        "remove",
+        remove,
+        "take no more mail for it; mail in the queue stays there",
+        "domain remove example.org --yes",
+        yes=True,
+        details="Its known recipients, aliases and rules go with it.",
+    )
     _name(parser)
 
 
@@ -47,13 +60,20 @@ def _name(parser: Parser) -> None:
 
 
 def _add_settings(parser: Parser) -> None:
-    parser.add_argument("--destination", action="append", metavar="HOST[:PORT[:PRIORITY]]", help="where its mail goes; may be repeated, lower priority first (25, 10)")
+    parser.add_argument(
+        "--destination", action="append", metavar="HOST[:PORT[:PRIORITY]]", help="where its mail goes; may be repeated, lower priority first (25, 10)"
+    )
     parser.add_argument("--tls", choices=domains.TLS_MODES, help="TLS towards its destinations (opportunistic)")
-    parser.add_argument("--recipients", choices=domains.RECIPIENT_MODES, help="listed: unknown recipients are refused (see recipient add); any: none is")
+    parser.add_argument(
+        "--recipients", choices=domains.RECIPIENT_MODES, help="listed: unknown recipients are refused (see recipient add); any: none is"
+    )
     parser.add_argument("--spam-action", choices=domains.SPAM_ACTIONS, help="what becomes of mail over the spam score")
     for name in SCORES:
-        words = {"reject_score": "refuse mail from this score on (15)", "spam_score": "spam from this score on (6)",
-                 "defer_score": "ask strangers to come back from this score on (4)"}[name]  # fmt: skip
+        words = {
+            "reject_score": "refuse mail from this score on (15)",
+            "spam_score": "spam from this score on (6)",
+            "defer_score": "ask strangers to come back from this score on (4)",
+        }[name]
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="N", help=f"{words}; 999 never, 'default' the appliance's own")
 
 
@@ -64,9 +84,16 @@ def add(context: Context, arguments: argparse.Namespace) -> int:
     kind = "alias" if arguments.alias_of else "relay"
     saved = settled(
         domains.add(
-            context.db, context.actor, arguments.name, now=context.seconds(), destinations=destinations, kind=kind, alias_of=arguments.alias_of,
-            verified=arguments.verified, **given,
-        )  # fmt: skip
+            context.db,
+            context.actor,
+            arguments.name,
+            now=context.seconds(),
+            destinations=destinations,
+            kind=kind,
+            alias_of=arguments.alias_of,
+            verified=arguments.verified,
+            **given,
+        )
     )
     return _saved(context, saved)
 

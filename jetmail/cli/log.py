@@ -40,7 +40,9 @@ def register(commands: Commands) -> None:
     )
     for option, (field, text) in _TEXTS.items():
         parser.add_argument(option, dest=field, default="", metavar="TEXT", help=text)
-    parser.add_argument("--status", action="append", default=[], choices=[status.value for status in Status], type=str.lower, help="one of the seven statuses")
+    parser.add_argument(
+        "--status", action="append", default=[], choices=[status.value for status in Status], type=str.lower, help="one of the seven statuses"
+    )
     parser.add_argument("--direction", default="", choices=["inbound", "outbound"], help="mail for our domains, or mail our users send")
     parser.add_argument("--since", type=moment, metavar="WHEN", help="from this time on: 2026-11-20, '2026-11-20 07:30' or 2h (ago)")
     parser.add_argument("--until", type=moment, metavar="WHEN", help="before this time")

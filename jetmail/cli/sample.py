@@ -28,6 +28,15 @@ _LISTENERS = """\
 # Without any [[listener]] jetmail listens on the ports 25 (mx), 587 (submission) and 465 (submissions) of every address.
 # The first one written here replaces all three. Ports below 1024 need a start as root (with `user` in [server]) or systemd's sockets.
 """
+_DOCS_HEAD = """\
+# Settings
+
+`etc/jetmail.toml` of a jetmail directory. `jetmail init` writes one with every setting commented out; a setting that is not given has the default
+below. Unknown keys are refused, and every fault is listed at once (`jetmail check`). `jetmail config show` prints what is in force.
+
+Paths are relative to the directory that holds `etc/` and `var/`. Sizes are octets, times seconds.
+"""
+
 _CLI_HEAD = """\
 # Command line
 
@@ -60,14 +69,12 @@ def toml() -> str:
 
 def markdown() -> str:
     """docs/configuration.md."""
-    parts = [
-        "# Settings\n\n`etc/jetmail.toml` of a jetmail directory. `jetmail init` writes one with every setting commented out; a setting that is not given"
-        " has the default below.\nUnknown keys are refused, and every fault is listed at once (`jetmail check`). `jetmail config show` prints what is in force.\n\n"
-        "Paths are relative to the directory that holds `etc/` and `var/`. Sizes are octets, times seconds.\n"
-    ]
+    parts = [_DOCS_HEAD]
     for section in config.SECTIONS:
         name, about = _about(section)
-        parts.append(f"## {'[[listener]]' if section is config.Listener else f'[{name}]'}\n\n{about}\n\n| setting | default | what it does |\n|---|---|---|")
+        parts.append(
+            f"## {'[[listener]]' if section is config.Listener else f'[{name}]'}\n\n{about}\n\n| setting | default | what it does |\n|---|---|---|"
+        )
         parts.append(
             "\n".join(f"| `{field.name}` | `{_value(field.default)}` | {_sentence(field, section)} |" for field in dataclasses.fields(section)) + "\n"
         )

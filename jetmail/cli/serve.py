@@ -15,9 +15,15 @@ PORTS = ("smtp", "submission", "submissions", "http")
 
 def register(commands: Commands) -> None:
     """Declare the command."""
-    parser = commands.add("run", run, "run in the foreground until SIGTERM or Ctrl-C", "--dir /var/lib/jetmail run --smtp-port 2525", json=False,
-                          details="Says 'jetmail ready' once every port is open. A port given here replaces the configured one; 0 lets the\n"
-                                  "system choose, and the ready line tells. When no listener is configured, only the given ones are opened.")  # fmt: skip
+    parser = commands.add(
+        "run",
+        run,
+        "run in the foreground until SIGTERM or Ctrl-C",
+        "--dir /var/lib/jetmail run --smtp-port 2525",
+        json=False,
+        details="Says 'jetmail ready' once every port is open. A port given here replaces the configured one; 0 lets the\n"
+        "system choose, and the ready line tells. When no listener is configured, only the given ones are opened.",
+    )
     add_ports(parser)
 
 
@@ -41,4 +47,3 @@ def twistd(file: Path | str, options: Sequence[str]) -> int:
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", "jetmail", "--config", str(file), *options]
     run_twistd()
     return 0
-

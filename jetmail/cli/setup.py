@@ -20,11 +20,22 @@ ETC_FILES = ("jetmail.toml", "rules.toml", "jetmail.service", "jetmail.socket")
 
 def register(commands: Commands) -> None:
     """Declare the commands."""
-    parser = commands.add("init", init, "make a jetmail directory: commented settings and an empty store", "init /var/lib/jetmail", json=False,
-                          details="Refuses a directory that already has settings. Nothing outside DIR is touched.")  # fmt: skip
+    parser = commands.add(
+        "init",
+        init,
+        "make a jetmail directory: commented settings and an empty store",
+        "init /var/lib/jetmail",
+        json=False,
+        details="Refuses a directory that already has settings. Nothing outside DIR is touched.",
+    )
     parser.add_argument("directory", metavar="DIR")
-    commands.add("check", check, "look for everything that would keep jetmail from working, and list it at once", "--dir /var/lib/jetmail check",
-                 details="Settings, rules, store, disk, certificate, ports, DNS. Exit code 3 when there are problems; warnings alone are 0.")  # fmt: skip
+    commands.add(
+        "check",
+        check,
+        "look for everything that would keep jetmail from working, and list it at once",
+        "--dir /var/lib/jetmail check",
+        details="Settings, rules, store, disk, certificate, ports, DNS. Exit code 3 when there are problems; warnings alone are 0.",
+    )
     commands.add("migrate", migrate, "make the store, or bring it to this version (a copy is kept)", "--dir /var/lib/jetmail migrate")
     family = commands.family("config", "the settings", "config show")
     family.add("show", show, "print every setting as it is in force, secrets masked", "config show --json")

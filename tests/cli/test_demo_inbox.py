@@ -35,7 +35,9 @@ class InboxTests(SynchronousTestCase):
 
     def test_files_a_message(self) -> None:
         """A message becomes a numbered file with its envelope on top, and is heard of."""
-        receiver = self.send(b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\ntext\r\n", Sender(address.parse("a@sender.example")), "bob@demo.test", "carol@demo.test")
+        receiver = self.send(
+            b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\ntext\r\n", Sender(address.parse("a@sender.example")), "bob@demo.test", "carol@demo.test"
+        )
         self.assertEqual(receiver.end().code, 250)
         expected = b"Return-Path: <a@sender.example>\r\nDelivered-To: bob@demo.test\r\nDelivered-To: carol@demo.test\r\nSubject:"
         self.assertTrue((self.folder / "000001.eml").read_bytes().startswith(expected))

@@ -44,7 +44,11 @@ def test_faults_are_field_and_reason() -> None:
     made = parser.Parser(prog="jetmail")
     made.add_argument("--limit", type=parser.count)
     made.add_argument("name")
-    for words, told in ((["--limit", "0", "x"], "--limit: '0' is no count; 1 to 1000000"), (["--lim", "3", "x"], "--lim: not known here"), ([], "name: missing")):
+    for words, told in (
+        (["--limit", "0", "x"], "--limit: '0' is no count; 1 to 1000000"),
+        (["--lim", "3", "x"], "--lim: not known here"),
+        ([], "name: missing"),
+    ):
         with pytest.raises(UsageError) as caught:
             made.parse_args(words)
         assert str(caught.value).startswith(told)

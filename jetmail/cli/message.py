@@ -1,0 +1,89 @@
+"""message show | raw: one message, what became of it for each recipient, and its octets while they are kept."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from jetmail.actions import messages
+from jetmail.cli import output
+from jetmail.cli.context import Context, settled
+from jetmail.cli.log import status_word
+from jetmail.cli.parser import OK, Commands
+from jetmail.mail.status import Status
+from jetmail.store.traffic.messages import DeliveryRow, Event
+
+_HIDDEN = frozenset({"text", "delivery_id"})
+
+
+def register(commands: Commands) -> None:
+    """Declare the commands."""
+    family = commands.family("message", "one message", "message show 19f3a1c02b4d5e6f7a8b")
+    parser = family.add("show", show, "show a message: envelope, findings, every recipient, every step", "message show 19f3a1c02b4d5e6f7a8b")
+    parser.add_argument("uid", metavar="UID", help="as `log` and `queue list` print it")
+    parser = family.add(
+        "raw",
+        raw,
+        "write the message as a destination gets it to standard output",
+        "message raw 19f3a1c02b4d5e6f7a8b > message.eml",
+        json=False,
+        details="Its content is kept as long as a recipient waits or is quarantined, not longer.",
+    )
+    parser.add_argument("uid", metavar="UID", help="as `log` and `queue list` print it")
+
+
+def show(context: Context, arguments: argparse.Namespace) -> int:
+    """Everything but the content."""
+    shown = settled(messages.show(context.db, context.actor, arguments.uid))
+    if arguments.json:
+        output.json_line(
+            context.out, {**output.plain(shown.message), "deliveries": shown.deliveries, "timeline": shown.timeline, "has_content": shown.has_content}
+        )
+        return OK
+    message = shown.message
+    output.pairs(
+        context.out,
+        [
+            ("uid", message.uid),
+            ("received", output.when(message.received)),
+            ("direction", message.direction),
+            ("from", message.sender or "<>"),
+            ("header from", message.header_from),
+            ("subject", message.subject),
+            ("message-id", message.message_id),
+            ("size", output.size(message.size) + ("" if shown.has_content else " (content no longer kept)")),
+            ("client", f"{message.client_address}:{message.client_port} {message.helo} {message.tls or 'no TLS'}"),
+            ("score", "-" if message.score is None else f"{message.score:.1f}"),
+            ("response", message.response),
+        ],
+    )
+    for finding in shown.findings:
+        output.pairs(context.out, [("finding", " ".join(f"{key}={value}" for key, value in finding.items()))])
+    print(file=context.out)
+    output.table(context.out, ("to", "status", "tries", "next", "reason", "reply"), [_cells(row) for row in shown.deliveries])
+    print(file=context.out)
+    recipients = {row.id: row.recipient for row in shown.deliveries}
+    output.table(context.out, ("time", "step", "recipient", "detail"), [_step(event, recipients) for event in shown.timeline])
+    return OK
+
+
+def raw(context: Context, arguments: argparse.Namespace) -> int:
+    """The octets."""
+    pieces = settled(messages.raw(context.db, context.actor, arguments.uid, context.spool))
+    binary: Any = getattr(context.out, "buffer", None)
+    for piece in pieces:
+        if binary is not None:
+            binary.write(piece)
+        else:
+            context.out.write(piece.decode("utf-8", "surrogateescape"))
+    return OK
+
+
+def _cells(row: DeliveryRow) -> tuple[object, ...]:
+    following = output.when(row.next_attempt) if row.status == Status.QUEUED and not row.held else "-"
+    return row.recipient, status_word(row.status, row.held), row.attempts, following, row.reason or "-", row.reply
+
+
+def _step(event: Event, recipients: dict[int, str]) -> tuple[object, ...]:
+    detail = "  ".join(f"{key}={value}" for key, value in event.detail.items() if value not in ("", None, False) and key not in _HIDDEN)
+    return output.when(event.at), event.kind, recipients.get(event.delivery_id or 0, "-"), detail
