@@ -39,9 +39,7 @@ COPY = 1 << 20  # octets copied per turn when one large message has to become tw
 class Committing:
     """One accepted message on its way into the store."""
 
-    def __init__(
-        self, services: ReceiverServices, uid: str, client: Client, sender: Sender, time: float, message: Message, intake: Intake
-    ) -> None:
+    def __init__(self, services: ReceiverServices, uid: str, client: Client, sender: Sender, time: float, message: Message, intake: Intake) -> None:
         self._services = services
         self._uid = uid
         self._client = client
@@ -119,8 +117,8 @@ class Committing:
         services.counters.accepted += 1
         new = news[0]
         _log.info(
-            "accepted", uid=self._uid, client=new.client_address, sender=new.sender, recipients=len(new.deliveries), recipient=new.deliveries[0].recipient,
-            status=str(new.deliveries[0].status), size=new.size, score=new.score, message_id=new.message_id,
+            "accepted", uid=self._uid, client=new.client_address, sender=new.sender, recipient=new.deliveries[0].recipient,
+            recipients=len(new.deliveries), status=str(new.deliveries[0].status), size=new.size, score=new.score, message_id=new.message_id,
         )  # fmt: skip
         self._answer.callback(Reply(250, "2.0.0", f"OK queued as {self._uid}"))
 

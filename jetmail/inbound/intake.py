@@ -17,8 +17,8 @@ from jetmail.mail.message import Message
 
 
 class Intake:
-    """`add` chunks, `finish` once, then either `keep` (the store refers to it now) or `drop`. `spool` is the file's name once it is whole, '' while or where
-    there is none."""
+    """`add` chunks, `finish` once, then either `keep` (the store refers to it now) or `drop`. `spool` is the file's name once it is whole, '' while
+    or where there is none."""
 
     __slots__ = ("_chunks", "_failure", "_is_dropped", "_limit", "_store", "_writer", "size", "spool")
 

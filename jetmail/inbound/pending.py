@@ -18,7 +18,8 @@ from jetmail.rules.verdict import Opinion
 
 @dataclass(slots=True)
 class Pending:
-    """`at_envelope`: opinions of CONNECT and SENDER. `appliance`: the policy of the appliance as it was at MAIL. `recipients`, `policies`: those taken, place by place; `at_recipients` the opinions about them."""
+    """`at_envelope`: opinions of CONNECT and SENDER. `appliance`: the policy of the appliance as it was at MAIL. `recipients`, `policies`: those
+    taken, place by place; `at_recipients` the opinions about them."""
 
     uid: str
     sender: Sender

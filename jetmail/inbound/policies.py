@@ -1,7 +1,8 @@
 """From the directory to what the rules see: a Policy for each recipient, prepared once and kept while the directory stands still.
 
-Settings of the appliance that count here: `thresholds` ({reject_score, spam_score, defer_score}), `lists` and `lists:<domain>` ({allow: [...], block: [...]}).
-A stored rule or list entry that does not compile matches nothing, is named in Policy.faults and logged once per version of the directory.
+Settings of the appliance that count here: `thresholds` ({reject_score, spam_score, defer_score}), `lists` and `lists:<domain>` ({allow: [...],
+block: [...]}). A stored rule or list entry that does not compile matches nothing, is named in Policy.faults and logged once per version of the
+directory.
 
 Raises StoreError when the store cannot be read.
 """
@@ -101,7 +102,9 @@ class PolicyBook:
         state = _STATES.get(found.found, RecipientState.UNKNOWN)
         faults: list[str] = []
         personal = [
-            rule for key in _keys(address, found.policy.real, found.targets) for rule in self._rules(Level.ADDRESS, self._directory.rules("address", key), faults)
+            rule
+            for key in _keys(address, found.policy.real, found.targets)
+            for rule in self._rules(Level.ADDRESS, self._directory.rules("address", key), faults)
         ]
         self._tell(faults)
         if personal or state is not policy.recipient:

@@ -76,8 +76,8 @@ class Refusals:
         self.count(ruling if settlement.reply.is_transient is (ruling.action is Action.DEFER) else settlement.rulings[-1])
         group = acceptance.groups(settlement, said, is_scored=False)[0]
         _log.info(
-            "deferred: {reason}" if settlement.reply.is_transient else "refused: {reason}", reason=ruling.reason, uid=pending.uid, client=client.address,
-            sender=str(pending.sender), recipient=str(facts.recipients[0].address), recipients=len(facts.recipients), size=message.size,
+            "deferred: {reason}" if settlement.reply.is_transient else "refused: {reason}", reason=ruling.reason, uid=pending.uid,
+            client=client.address, sender=str(pending.sender), recipient=str(facts.recipients[0].address), recipients=len(facts.recipients), size=message.size,
             score=group.score, reply=str(settlement.reply),
         )  # fmt: skip
         if not settlement.reply.is_transient:
@@ -85,7 +85,14 @@ class Refusals:
             self._record(client, pending, message, rows, str(settlement.reply), group.score, acceptance.findings(said, facts.recipients))
 
     def _record(
-        self, client: Client, pending: Pending, message: Message | None, rows: tuple[NewDelivery, ...], response: str, score: float | None, findings: str
+        self,
+        client: Client,
+        pending: Pending,
+        message: Message | None,
+        rows: tuple[NewDelivery, ...],
+        response: str,
+        score: float | None,
+        findings: str,
     ) -> None:
         services = self._services
         now = services.clock.seconds()

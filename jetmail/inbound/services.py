@@ -15,8 +15,9 @@ from jetmail.rules.chain import Judge
 
 @dataclass(frozen=True, slots=True)
 class ReceiverOptions:
-    """`inline_limit`: octets up to which content goes into the store itself (4 KiB to 1 MiB). `refusals_per_connection`: refused recipients that are written
-    down per connection (0 or more); `refusals_per_minute`: refused messages written down in all, so that nobody fills the log by being refused."""
+    """`inline_limit`: octets up to which content goes into the store itself (4 KiB to 1 MiB). `refusals_per_connection`: refused recipients that
+    are written down per connection (0 or more); `refusals_per_minute`: refused messages written down in all, so that nobody fills the log by being
+    refused."""
 
     inline_limit: int = 128 * 1024
     refusals_per_connection: int = 20
@@ -53,8 +54,8 @@ class RefusalBudget:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverServices:
-    """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim, bound by app);
-    `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time."""
+    """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim,
+    bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time."""
 
     hostname: str
     db: IDatabase

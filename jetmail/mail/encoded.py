@@ -18,8 +18,9 @@ _NO_TEXT = {
 }  # fmt: skip
 _CHARSETS = {name.replace("_", ""): codec for name, codec in aliases.items() if codec not in _NO_TEXT}
 _CHARSETS |= {codec.replace("_", ""): codec for codec in aliases.values() if codec not in _NO_TEXT}
-_CHARSETS |= {"utf8": "utf_8", "unicode11utf8": "utf_8", "utf8mb4": "utf_8", "iso88598i": "iso8859_8", "xunknown": "utf_8", "gb2312": "gb18030", "gbk": "gb18030"}
-_CHARSETS |= {"ascii": "utf_8", "usascii": "utf_8", "iso88591": "cp1252", "latin1": "cp1252"}  # what senders mean by them, as the WHATWG found
+# What senders mean by these names, as browsers found out.
+_CHARSETS |= {"utf8": "utf_8", "unicode11utf8": "utf_8", "utf8mb4": "utf_8", "ascii": "utf_8", "usascii": "utf_8"}
+_CHARSETS |= {"iso88591": "cp1252", "latin1": "cp1252", "iso88598i": "iso8859_8", "gb2312": "gb18030", "gbk": "gb18030"}
 
 _WORD = re.compile(r"=\?([A-Za-z0-9._:+-]{1,40})(?:\*[A-Za-z0-9-]{1,20})?\?([bBqQ])\?([^?]{0,4000})\?=")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
@@ -67,8 +68,8 @@ def decode(value: bytes) -> str:
 
 
 def decode_words(text: str) -> str:
-    """Encoded words in a text; what is none, or lies, stays as written. Octets of neighbours in one charset are joined before decoding, because mailers
-    split characters across words against RFC 2047 5."""
+    """Encoded words in a text; what is none, or lies, stays as written. Octets of neighbours in one charset are joined before decoding, because
+    mailers split characters across words against RFC 2047 5."""
     pieces: list[str] = []
     pending = b""
     pending_charset = ""

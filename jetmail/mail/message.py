@@ -44,8 +44,8 @@ class FromFlaw(Enum):
 
 @dataclass(frozen=True, slots=True)
 class From:
-    """The header From, judged and not guessed: every mailbox that can be read in any From field, and what is wrong. `address` is the first readable one,
-    for a person to see; a rule that decides by it looks at all of `mailboxes` and at `flaw`."""
+    """The header From, judged and not guessed: every mailbox that can be read in any From field, and what is wrong. `address` is the first readable
+    one, for a person to see; a rule that decides by it looks at all of `mailboxes` and at `flaw`."""
 
     mailboxes: tuple[Mailbox, ...] = ()
     flaw: FromFlaw = FromFlaw.MISSING
@@ -118,7 +118,7 @@ class Message:
 
     def values(self, name: bytes) -> list[bytes]:
         """Raw values of all fields of that lower-case name, top to bottom, folding kept, outer white space gone."""
-        return [raw[: MAX_FIELD].partition(b":")[2].strip() for key, raw in self.fields if key == name]
+        return [raw[:MAX_FIELD].partition(b":")[2].strip() for key, raw in self.fields if key == name]
 
     def value(self, name: bytes) -> bytes:
         """The first of them, b'' when there is none."""

@@ -32,7 +32,8 @@ _WORD = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One leaf. `start` and `end` are the place of its encoded octets in the message. `file_name` decoded, without directories; '' when it has none."""
+    """One leaf. `start` and `end` are the place of its encoded octets in the message. `file_name` decoded, without directories; '' when it has
+    none."""
 
     content_type: str
     disposition: str
@@ -68,8 +69,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """All leaves, the text of those that are text (HTML without its tags), and what was wrong: words of 'parts', 'depth', 'boundary' (a multipart without a
-    usable one), 'unclosed' (its end never came), 'header' (a part's header too large), 'hits'."""
+    """All leaves, the text of those that are text (HTML without its tags), and what was wrong: words of 'parts', 'depth', 'boundary' (a multipart
+    without a usable one), 'unclosed' (its end never came), 'header' (a part's header too large), 'hits'."""
 
     parts: tuple[Part, ...]
     text: str
@@ -179,7 +180,8 @@ def _read_parts(walk: _Walk, start: int, end: int, depth: int, boundary: str, de
 
 def _fields(header: bytes) -> Fields:
     """The MIME fields of a part through the standard library, which is given nothing but those."""
-    kept, keeps = [], False
+    kept: list[bytes] = []
+    keeps = False
     for line in header.split(b"\n")[:2000]:
         keeps = keeps if line[:1] in (b" ", b"\t") else line[:8].lower() == b"content-"
         if keeps and len(kept) < 200:

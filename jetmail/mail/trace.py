@@ -22,8 +22,8 @@ _COMMENT = re.compile(r"[()\\]+")
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What one Received field says. `helo` as the client gave it, `address` its IP, `tls` '' or the version, `cipher` '' or its name, `user` whether it logged
-    in (never who), `recipient` '' unless there is exactly one."""
+    """What one Received field says. `helo` as the client gave it, `address` its IP, `tls` '' or the version, `cipher` '' or its name, `user`
+    whether it logged in (never who), `recipient` '' unless there is exactly one."""
 
     helo: str
     address: str
@@ -44,9 +44,7 @@ def received(hop: Hop) -> bytes:
     address = f"[IPv6:{hop.address}]" if ":" in hop.address else f"[{hop.address}]"
     tls = f"\r\n\t(using {_safe(hop.tls)}{' with ' + _safe(hop.cipher) if hop.cipher else ''})" if hop.tls else ""
     recipient = f"\r\n\tfor <{_safe(hop.recipient)}>" if hop.recipient else ""
-    text = (
-        f"Received: from {helo} ({address}){tls}\r\n\tby {hop.hostname} with {protocol(hop)} id {hop.uid}{recipient};\r\n\t{rfc5322_date(hop.time)}\r\n"
-    )
+    text = f"Received: from {helo} ({address}){tls}\r\n\tby {hop.hostname} with {protocol(hop)} id {hop.uid}{recipient};\r\n\t{rfc5322_date(hop.time)}\r\n"
     return text.encode("utf-8" if hop.smtputf8 else "ascii", "replace")
 
 

@@ -47,7 +47,8 @@ _log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One rule in its place. `order` counts through the whole chain in effective order; `after`, `timeout`, `on_error` are what etc/ made of the rule's own."""
+    """One rule in its place. `order` counts through the whole chain in effective order; `after`, `timeout`, `on_error` are what etc/ made of the
+    rule's own."""
 
     order: int
     name: str
@@ -111,8 +112,8 @@ class Judge:
         self._clock = clock
 
     def ask(self, stage: Stage, facts: Facts, policies: Sequence[Policy], appliance: Policy) -> Answer | Deferred[Answer]:
-        """All opinions of one stage, in the order of the chain. `policies` belong to `facts.recipients` place by place (at RECIPIENT that is the one in
-        question, before it nobody); rules of MESSAGE scope get `appliance`. Never raises, never fails but by cancellation."""
+        """All opinions of one stage, in the order of the chain. `policies` belong to `facts.recipients` place by place (at RECIPIENT that is the
+        one in question, before it nobody); rules of MESSAGE scope get `appliance`. Never raises, never fails but by cancellation."""
         return _Asking(self.chain.layers(stage), facts, policies, appliance, self._clock).start()
 
 
@@ -121,9 +122,7 @@ class _Asking:
 
     __slots__ = ("_appliance", "_before", "_clock", "_facts", "_is_cancelled", "_layers", "_opinions", "_policies", "_waiting")
 
-    def __init__(
-        self, layers: Sequence[tuple[Entry, ...]], facts: Facts, policies: Sequence[Policy], appliance: Policy, clock: IReactorTime
-    ) -> None:
+    def __init__(self, layers: Sequence[tuple[Entry, ...]], facts: Facts, policies: Sequence[Policy], appliance: Policy, clock: IReactorTime) -> None:
         self._layers = layers
         self._facts = facts
         self._policies = policies

@@ -143,7 +143,9 @@ def compile_regex(pattern: str, field: str, case_sensitive: bool = False) -> Any
         return re2.compile(pattern, options)
     except (re2.error, UnicodeError) as error:
         reason = error.args[0] if error.args else "not valid"
-        raise UsageError(field, f"not a valid regular expression: {reason.decode('utf-8', 'replace') if isinstance(reason, bytes) else reason}") from error
+        raise UsageError(
+            field, f"not a valid regular expression: {reason.decode('utf-8', 'replace') if isinstance(reason, bytes) else reason}"
+        ) from error
 
 
 def _entries(data: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:

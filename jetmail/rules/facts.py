@@ -29,7 +29,8 @@ def parse_ip(text: str) -> IPAddress | None:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The other end. `kind` is the listener's: 'mx', 'submission' or 'submissions'. `tls` is '' or 'TLSv1.3'. `user` is '' until somebody logged in."""
+    """The other end. `kind` is the listener's: 'mx', 'submission' or 'submissions'. `tls` is '' or 'TLSv1.3'. `user` is '' until somebody logged
+    in."""
 
     address: str
     port: int = 0

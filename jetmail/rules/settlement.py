@@ -29,7 +29,8 @@ _RANK = {Kind.POLICY: 0, Kind.LIST: 1, Kind.FILTER: 2}
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """`rulings` has one entry per recipient, in the order of the envelope. `accepted`: the message is taken for at least one of them, and `reply` is a 250."""
+    """`rulings` has one entry per recipient, in the order of the envelope. `accepted`: the message is taken for at least one of them, and `reply`
+    is a 250."""
 
     rulings: tuple[Ruling, ...]
     reply: Reply

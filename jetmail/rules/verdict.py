@@ -112,7 +112,8 @@ MAX_DETAIL = 500
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fact about the message. `symbol` in capitals; `score` adds to the recipient's total; `detail` is for the log and never leaves the house by SMTP."""
+    """A fact about the message. `symbol` in capitals; `score` adds to the recipient's total; `detail` is for the log and never leaves the house by
+    SMTP."""
 
     symbol: str
     score: float = 0.0
@@ -166,8 +167,8 @@ NO_OPINION = Verdict()
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """A verdict and who gave it. `recipient` is the recipient's place in the envelope, None when it is about all of them. `order` is the rule's place in
-    the effective order of its chain, so that opinions sort the same whoever answered first."""
+    """A verdict and who gave it. `recipient` is the recipient's place in the envelope, None when it is about all of them. `order` is the rule's
+    place in the effective order of its chain, so that opinions sort the same whoever answered first."""
 
     rule: str
     order: int

@@ -1,4 +1,5 @@
-"""Connection policy: addresses that may not speak to us at all, by the sysadmin's word in etc/. How many may, and how fast, is the listener's business."""
+"""Connection policy: addresses that may not speak to us at all, by the sysadmin's word in etc/. How many may, and how fast, is the listener's
+business."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from jetmail.rules.verdict import (
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """`refuse`: addresses, networks (`192.0.2.0/24`) and ranges (`192.0.2.1-192.0.2.9`) that are turned away; `except_for`: parts of them that are not."""
+    """`refuse`: addresses, networks (`192.0.2.0/24`) and ranges (`192.0.2.1-192.0.2.9`) that are turned away; `except_for`: parts of them that are
+    not."""
 
     refuse: tuple[str, ...] = ()
     except_for: tuple[str, ...] = ()

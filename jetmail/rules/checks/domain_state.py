@@ -27,7 +27,8 @@ _DISABLED = Verdict(ruling=Ruling(Action.DEFER, "domain-disabled"))
 
 @implementer(IRule)
 class KnownDomain(Rule):
-    """Refuses mail for domains that are not ours or not verified (reason relay-denied), defers mail for one that is switched off (domain-disabled)."""
+    """Refuses mail for domains that are not ours or not verified (reason relay-denied), defers mail for one that is switched off
+    (domain-disabled)."""
 
     stage = Stage.RECIPIENT
     kind = Kind.POLICY

@@ -26,7 +26,8 @@ _LOOP = Verdict((Finding("ALIAS_LOOP"),), Ruling(Action.REJECT, "loop"))
 
 @implementer(IRule)
 class KnownRecipient(Rule):
-    """Refuses an address nobody has at a domain that lists its recipients (reason unknown-recipient), and an alias that only leads to itself (loop)."""
+    """Refuses an address nobody has at a domain that lists its recipients (reason unknown-recipient), and an alias that only leads to itself
+    (loop)."""
 
     stage = Stage.RECIPIENT
     kind = Kind.POLICY

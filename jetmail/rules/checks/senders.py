@@ -1,4 +1,5 @@
-"""Allow and block lists of senders and networks (spec 6.8). The appliance's match the envelope sender, a domain's the header From; both the client's address."""
+"""Allow and block lists of senders and networks (spec 6.8). The appliance's match the envelope sender, a domain's the header From; both the
+client's address."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class SenderListOptions:
 
 @implementer(IRule)
 class SenderLists(Rule):
-    """Trusts a sender or client on the allow list of the level, else refuses one on its block list (reason blocklist). A domain covers its subdomains."""
+    """Trusts a sender or client on the allow list of the level, else refuses one on its block list (reason blocklist). A domain covers its
+    subdomains."""
 
     stage = Stage.CONTENT
     kind = Kind.LIST
