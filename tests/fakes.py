@@ -1,4 +1,5 @@
-"""Stand-ins for what is outside: DNS, randomness, TCP peers. No sockets, no clock but the one given; everything is done when the call, or `pump`, returns."""
+"""Stand-ins for what is outside: DNS, randomness, TCP peers. No sockets, no clock but the one given; everything is done when the call, or `pump`,
+returns."""
 
 from __future__ import annotations
 
@@ -10,16 +11,19 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, TimeoutError
 from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jetmail.interfaces import Answer, AnswerKind, IDialer, IEntropy, IResolver
+from jetmail.interfaces import Answer, AnswerKind, IDialer, IEntropy, IReceiver, IResolver
+from jetmail.mail.reply import Reply
 
 
 @implementer(IResolver)
 class FakeResolver:
-    """`zone`: {(name, rdtype): records, or an AnswerKind}. What is not there: NODATA when the name has another type, else NXDOMAIN. `asked` in order."""
+    """`zone`: {(name, rdtype): records, or an AnswerKind}. What is not there: NODATA when the name has another type, else NXDOMAIN. `asked` in
+    order."""
 
     def __init__(self, zone: Mapping[tuple[str, str], Any] | None = None) -> None:
         self.zone = dict(zone or {})
@@ -53,8 +57,8 @@ class FakeEntropy:
 
 @implementer(ITransport)
 class MemoryTransport:
-    """One end of a connection in memory. What is written waits until `pump` carries it to `other`. TLS is the real one. `window` None: the peer reads;
-    a number: so many octets are taken from a producer and then it waits."""
+    """One end of a connection in memory. What is written waits until `pump` carries it to `other`. TLS is the real one. `window` None: the peer
+    reads; a number: so many octets are taken from a producer and then it waits."""
 
     def __init__(self, protocol: Any) -> None:
         self.protocol = protocol
@@ -106,7 +110,7 @@ class MemoryTransport:
         return self._tls.getHandle() if self._tls else None
 
     def startTLS(self, context: Any, is_client: bool = True) -> None:
-        self._tls = TLSMemoryBIOProtocol(TLSMemoryBIOFactory(context, is_client, None), self.protocol, False)
+        self._tls = TLSMemoryBIOProtocol(TLSMemoryBIOFactory(context, is_client, None, clock=Clock()), self.protocol, False)
         self._tls.makeConnection(self._raw)
 
     def arrive(self, data: bytes) -> None:
@@ -179,8 +183,9 @@ CLOSE = b""  # as an answer: close the connection
 
 
 class FakePeer(Protocol):
-    """An SMTP server with a script. `answers`: {verb or 'banner', 'dot': octets, STALL, CLOSE, a list of these used in turn (the last for ever), or a callable of the line}.
-    Keeps `lines` (commands as received) and `messages` (contents, unstuffed). `tls`: a server context factory for STARTTLS."""
+    """An SMTP server with a script. `answers`: {verb or 'banner', 'dot': octets, STALL, CLOSE, a list of these used in turn (the last for ever), or
+    a callable of the line}. Keeps `lines` (commands as received) and `messages` (contents, unstuffed). `tls`: a server context factory for
+    STARTTLS."""
 
     DEFAULTS: Mapping[str, bytes] = {
         "banner": b"220 peer.test ESMTP\r\n",
@@ -287,5 +292,73 @@ class FakeDialer:
 
     def pump(self) -> None:
         """Carry octets until nothing moves."""
-        while any([transport.other.step() or transport.step() for transport in self.transports]):
-            pass
+        moved = True
+        while moved:
+            moved = False
+            for transport in list(self.transports):
+                moved = transport.other.step() or transport.step() or moved
+
+
+@implementer(IReceiver)
+class RecordingReceiver:
+    """Answers everything with 250 and keeps what it was asked in `asked`, the contents in `messages`. `answers`: {method: a Reply, a Deferred, an
+    Exception to raise, a list of these used in turn, or a callable of the question's arguments}."""
+
+    def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
+        self.answers = dict(answers or {})
+        self.asked: list[tuple[Any, ...]] = []
+        self.messages: list[bytes] = []
+        self._content = b""
+
+    @property
+    def methods(self) -> list[str]:
+        """The questions by name, in order."""
+        return [question[0] for question in self.asked]
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        self.asked.append((method, *arguments))
+        answer = self.answers.get(method, Reply(250, "2.0.0", "OK"))
+        if isinstance(answer, list):
+            answer = answer.pop(0)
+        if callable(answer):
+            answer = answer(*arguments)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def connected(self) -> Any:
+        return self._ask("connected")
+
+    def helo(self, name: str, extended: bool) -> Any:
+        return self._ask("helo", name, extended)
+
+    def mail(self, sender: Any) -> Any:
+        return self._ask("mail", sender)
+
+    def rcpt(self, recipient: Any) -> Any:
+        return self._ask("rcpt", recipient)
+
+    def data(self) -> Any:
+        self._content = b""
+        return self._ask("data")
+
+    def chunk(self, octets: bytes) -> Any:
+        self._content += octets
+        answer = self._ask("chunk", octets)
+        return answer if "chunk" in self.answers else None
+
+    def end(self) -> Any:
+        self.messages.append(self._content)
+        return self._ask("end")
+
+    def abort(self) -> Any:
+        return self._ask("abort") and None
+
+    def auth(self, mechanism: str, username: str, password: str) -> Any:
+        return self._ask("auth", mechanism, username, password)
+
+    def tls_started(self, version: str, cipher: str) -> Any:
+        return self._ask("tls_started", version, cipher) and None
+
+    def lost(self) -> Any:
+        return self._ask("lost") and None

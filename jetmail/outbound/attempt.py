@@ -3,22 +3,23 @@
 `Deliverer.deliver(job)` returns a Deferred of {delivery id: Outcome} that never fails and always has every delivery of the job.
 
 Which host (RFC 5321 5.1)
-- Hosts and addresses are tried in the route's order. The next is tried when one cannot be dialled, is known dead, is lost, silent or out of step before the content,
-  fails TLS that is required, or refuses the conversation: 4xx or 5xx in banner or EHLO, 421 anywhere before the content.
+- Hosts and addresses are tried in the route's order. The next is tried when one cannot be dialled, is known dead, is lost, silent or out of step
+  before the content, fails TLS that is required, or refuses the conversation: 4xx or 5xx in banner or EHLO, 421 anywhere before the content.
 - The first host that answers for a recipient has the word on it; a refused MAIL answers for all.
-- When nobody was left: LATER with what the last one did. Only when every host refused the conversation for good (5xx in greeting, RFC 7504) is it NEVER: a 5xx is returned at once.
+- When nobody was left: LATER with what the last one did. Only when every host refused the conversation for good (5xx in greeting, RFC 7504) is it
+  NEVER: a 5xx is returned at once.
 - Once content is on its way a loss or a time-out means LATER, without another host: the peer may have it.
 - A kept connection that ends before it answered anything is no host's fault: a fresh one is dialled.
 - Opportunistic TLS whose handshake fails: the same address again, in clear, and the host is remembered (ClientTls).
 
 Which transactions
-- At most `recipients_per_transaction`, or the peer's RCPTMAX. 452 (or the 552 of old peers) to a recipient after others were accepted means 'too many': it goes with the
-  next transaction at once (RFC 5321 4.5.3.1.10).
+- At most `recipients_per_transaction`, or the peer's RCPTMAX. 452 (or the 552 of old peers) to a recipient after others were accepted means 'too
+  many': it goes with the next transaction at once (RFC 5321 4.5.3.1.10).
 
 What cannot be sent (NEVER 'unsupported', without sending)
 - larger than the peer's SIZE: 552 5.3.4;
-- SMTPUTF8 needed and not offered: 550 5.6.7 (RFC 6531 3.5), for those recipients who need it, or all when the sender or the header does. Mail flagged SMTPUTF8 whose
-  addresses and header are ASCII after all goes as ordinary mail;
+- SMTPUTF8 needed and not offered: 550 5.6.7 (RFC 6531 3.5), for those recipients who need it, or all when the sender or the header does. Mail
+  flagged SMTPUTF8 whose addresses and header are ASCII after all goes as ordinary mail;
 - 8-bit content, no 8BITMIME, and the options forbid to send it anyway: 554 5.6.3;
 - REQUIRETLS (RFC 8689 4.2.1) where no host both shows a verified certificate and offers REQUIRETLS: 550 5.7.30.
 
@@ -104,8 +105,8 @@ class _Attempt:
     """The user of one connection after another until every recipient has an outcome."""
 
     __slots__ = (
-        "_batch", "_candidates", "_content", "_deliverer", "_is_finished", "_job", "_last", "_never", "_outcomes", "_pending", "_position", "_requires_tls",
-        "_started", "done",
+        "_batch", "_candidates", "_content", "_deliverer", "_is_finished", "_job", "_last", "_never", "_outcomes", "_pending", "_position",
+        "_requires_tls", "_started", "done",
     )  # fmt: skip
 
     def __init__(self, deliverer: Deliverer, job: Job) -> None:
@@ -134,7 +135,7 @@ class _Attempt:
                 self._routed(known)
             else:
                 router.route(self._job.destination).addCallback(self._routed).addErrback(self._broke)
-        except Exception:  # noqa: BLE001 - logged by _broke
+        except Exception:
             self._broke()
 
     def _routed(self, route: Route | Outcome) -> None:
@@ -209,7 +210,7 @@ class _Attempt:
         """A fault of ours ends the attempt and the connection it had, never the connection's or the pool's work."""
         try:
             step(*args)
-        except Exception:  # noqa: BLE001 - logged by _broke
+        except Exception:
             self._broke()
             if connection is not None:
                 connection.abort()

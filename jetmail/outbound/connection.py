@@ -1,14 +1,16 @@
 """One outgoing SMTP connection: the Twisted shell of smtp.client, from dialling to QUIT, for one message after another.
 
-The way to readiness (banner, EHLO, STARTTLS as the key's TLS mode wants it, EHLO again, AUTH) is walked here; then `send` carries one transaction. Everything
-is callbacks: a message on a ready connection costs two writes and two reads. Whoever uses the connection (`user`) hears exactly one of `opened` or
-`failed` first, then exactly one of `settled` or `failed` per `send`.
+The way to readiness (banner, EHLO, STARTTLS as the key's TLS mode wants it, EHLO again, AUTH) is walked here; then `send` carries one transaction.
+Everything is callbacks: a message on a ready connection costs two writes and two reads. Whoever uses the connection (`user`) hears exactly one of
+`opened` or `failed` first, then exactly one of `settled` or `failed` per `send`.
 
-Content at hand is written in one go; content in a file is read piece by piece, the next when the last has left (IPullProducer), so memory holds one piece.
-A piece that cannot be read, or content whose size is not what was promised, aborts the connection before the final dot: the peer cannot take a part for the whole.
+Content at hand is written in one go; content in a file is read piece by piece, the next when the last has left (IPullProducer), so memory holds one
+piece. A piece that cannot be read, or content whose size is not what was promised, aborts the connection before the final dot: the peer cannot take
+a part for the whole.
 
-`deadline` moves when the peer makes progress by whole replies, so one that sends an octet now and then gains nothing; the pool's sweep calls `expired`.
-A host marked as unable to do TLS gets clear text at once in mode opportunistic. A password is never said in clear unless the mode is `none`.
+`deadline` moves when the peer makes progress by whole replies, so one that sends an octet now and then gains nothing; the pool's sweep calls
+`expired`. A host marked as unable to do TLS gets clear text at once in mode opportunistic. A password is never said in clear unless the mode is
+`none`.
 """
 
 from __future__ import annotations
@@ -190,7 +192,7 @@ class Connection(TwistedProtocol):
                 self._answers = session.answers
                 if session.phase is not Phase.IDLE:
                     self._touch()
-        except Exception:  # noqa: BLE001 - logged, and the end of this connection only
+        except Exception:
             self.log.failure("fault while talking to {host}", host=self.key.host)
             self._end(Fault(FaultKind.CONTENT, Reply(451, "4.3.0", "internal error"), session.phase))
 
@@ -212,7 +214,8 @@ class Connection(TwistedProtocol):
                 problem = self._handshake.chain_problem if self._handshake else ""
                 self._end(self._tls_fault(problem or "the handshake failed"))
             else:
-                self._end(Fault(FaultKind.LOST, Reply(451, "4.4.2", f"the connection was lost while waiting: {_WAITED_FOR.get(phase, 'idle')}"), phase))
+                text = f"the connection was lost while waiting: {_WAITED_FOR.get(phase, 'idle')}"
+                self._end(Fault(FaultKind.LOST, Reply(451, "4.4.2", text), phase))
         self._around.pool.lost(self)
 
     # Inside.
@@ -360,7 +363,7 @@ class _Feed:
             self._left -= len(piece)
             if self._left < 0 or not piece:
                 raise ValueError("the content is not as long as its message says")
-        except Exception:  # noqa: BLE001 - logged by content_failed
+        except Exception:
             self._left = -1
             self._connection.content_failed(Failure())
             return

@@ -8,9 +8,9 @@ A destination is the domain of a recipient after aliases. One of these answers f
   means no mail, ever: NEVER 'null-mx' 556 5.1.10. A name that does not exist, SERVFAIL and timeout all mean later ('dns'): a destination whose
   DNS fails counts as offline, and five days give its owner time to mend it.
 
-A host's IPv6 and IPv4 addresses alternate, IPv6 first. When we are among the MX hosts, by name or by an address and port we listen on, we and every host that
-is no better are left out (5.1); when nobody is left, the mail loops: NEVER 'loop' 554 5.4.6. The same holds for configured destinations, except that
-only the hosts that are us are left out, because their order is the administrator's.
+A host's IPv6 and IPv4 addresses alternate, IPv6 first. When we are among the MX hosts, by name or by an address and port we listen on, we and every
+host that is no better are left out (5.1); when nobody is left, the mail loops: NEVER 'loop' 554 5.4.6. The same holds for configured destinations,
+except that only the hosts that are us are left out, because their order is the administrator's.
 Hosts and addresses are limited by the options; what comes after the limit is not tried.
 
 Raises nothing: every fault is an Outcome.
@@ -78,8 +78,8 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class RouteOptions:
-    """`own_names`: lower-case names MX records may call us by. `own_endpoints`: (address, port) pairs we listen on; a wildcard listener is to be spelled
-    out by the addresses behind it. `max_hosts` 1-50, `max_addresses` 1-100 over all hosts. `mx_tls`: mode for hosts found by MX."""
+    """`own_names`: lower-case names MX records may call us by. `own_endpoints`: (address, port) pairs we listen on; a wildcard listener is to be
+    spelled out by the addresses behind it. `max_hosts` 1-50, `max_addresses` 1-100 over all hosts. `mx_tls`: mode for hosts found by MX."""
 
     own_names: frozenset[str] = frozenset()
     own_endpoints: frozenset[tuple[str, int]] = frozenset()

@@ -5,7 +5,8 @@ a handshake that fails sends the mail in clear text on a fresh connection, and t
 wants TLS 1.2 or later and accepts any certificate. `verified` wants a chain to a trusted root and a certificate that names the host
 (RFC 6125 by service-identity); anything less and nothing is sent (RFC 8314, RFC 8689 use it).
 
-Sessions and tickets are never kept, so none can be offered to another host. Trust comes from the file named in the options, or from the system's bundle.
+Sessions and tickets are never kept, so none can be offered to another host. Trust comes from the file named in the options, or from the system's
+bundle.
 
 Raises ConfigError when the CA file cannot be read; handshakes raise nothing: `facts` tells what a finished one is worth.
 """

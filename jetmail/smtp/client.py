@@ -1,11 +1,11 @@
 """The client side of one SMTP connection, without I/O or clock: octets in, events and octets out (RFC 5321, 2920, 3030, 3207, 4954).
 
-The shell gives what it read to `receive`, writes what `take` returns and acts on the Event. `phase` names what is being waited for, so the shell knows
-which time-out runs. Commands are given in phase IDLE only: `starttls`, `auth`, `send`, `quit`; `feed` and `finish` after GO_AHEAD.
+The shell gives what it read to `receive`, writes what `take` returns and acts on the Event. `phase` names what is being waited for, so the shell
+knows which time-out runs. Commands are given in phase IDLE only: `starttls`, `auth`, `send`, `quit`; `feed` and `finish` after GO_AHEAD.
 
 Promises
-- Total over any octets in any pieces: never an exception, never more memory than one reply (replies.py has the limits); the result is the same however
-  the octets were cut, except that replies to a command not yet sent are a fault: a peer that runs ahead, or someone in the middle who does.
+- Total over any octets in any pieces: never an exception, never more memory than one reply (replies.py has the limits); the result is the same
+  however the octets were cut, except that replies to a command not yet sent are a fault: a peer that runs ahead, or someone in the middle who does.
 - With PIPELINING a transaction is RSET (when one is owed), MAIL, every RCPT and DATA in one piece. When every recipient was refused and the peer says
   354 all the same, a lone dot is sent and its answer ignored (RFC 2920 3.1).
 - What the peer said before TLS is forgotten after it; octets that came in clear behind the 220 of STARTTLS end the conversation (CVE-2011-0411).

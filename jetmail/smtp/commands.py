@@ -28,7 +28,8 @@ def mail(
     envid: str = "",
     requiretls: bool = False,
 ) -> bytes:
-    """MAIL FROM. `sender` '' is the null sender. What the peer does not offer is left out; whether the mail may go without is the caller's to know."""
+    """MAIL FROM. `sender` '' is the null sender. What the peer does not offer is left out; whether the mail may go without is the caller's to
+    know."""
     line = f"MAIL FROM:<{sender}>"
     if size and extensions.size is not None:
         line += f" SIZE={size}"

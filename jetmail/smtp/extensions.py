@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """`size`: None when not offered, 0 when offered without a limit (RFC 1870). `rcptmax`: LIMITS RCPTMAX (RFC 9422) or None. `auth`: upper-case mechanisms.
-    `extended` False: only HELO was understood."""
+    """`size`: None when not offered, 0 when offered without a limit (RFC 1870). `rcptmax`: LIMITS RCPTMAX (RFC 9422) or None. `auth`: upper-case
+    mechanisms. `extended` False: only HELO was understood."""
 
     extended: bool = False
     pipelining: bool = False  # RFC 2920
