@@ -31,9 +31,31 @@ class Overview:
     sizes: Sizes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """`depth` is None and `lanes` empty for whoever has not the appliance."""
+
+    depth: Depth | None
+    lanes: tuple[Lane, ...]
+
+
+def queue(db: IDatabase, actor: Actor, *, lanes: int = 20) -> Deferred[Queue]:
+    """The figures of the queue alone, with its `lanes` longest lanes: cheap enough to be asked every few seconds."""
+    return Deferred.fromCoroutine(_queue(db, actor, lanes))
+
+
 def overview(db: IDatabase, actor: Actor, *, now: float, period: float = DAY, lanes: int = 20) -> Deferred[Overview]:
     """The figures of now and of the last `period` seconds, with the `lanes` longest lanes."""
     return Deferred.fromCoroutine(_overview(db, actor, now, period, lanes))
+
+
+async def _queue(db: IDatabase, actor: Actor, lanes: int) -> Queue:
+    seen: Reach = db.read(access.reach, actor)
+    return await db.search(_read_queue, max(0, min(lanes, 1_000))) if seen.everything else Queue(None, ())
+
+
+def _read_queue(conn: Connection, lanes: int) -> Queue:
+    return Queue(stats.depth(conn), stats.lanes(conn, lanes))
 
 
 async def _overview(db: IDatabase, actor: Actor, now: float, period: float, lanes: int) -> Overview:
