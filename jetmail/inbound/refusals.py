@@ -72,13 +72,13 @@ class Refusals:
 
     def of_message(self, client: Client, pending: Pending, settlement: Settlement, said: Sequence[Opinion], facts: Facts, message: Message) -> None:
         """The message as a whole was not taken. A deferred one is only a line: its sender still has it and comes again."""
-        ruling = settlement.rulings[0]
-        self.count(ruling if settlement.reply.is_transient is (ruling.action is Action.DEFER) else settlement.rulings[-1])
+        ruling = next(each for each in settlement.rulings if each.public_reply == settlement.reply)
+        self.count(ruling)
         group = acceptance.groups(settlement, said, is_scored=False)[0]
         _log.info(
-            "deferred: {reason}" if settlement.reply.is_transient else "refused: {reason}", reason=ruling.reason, uid=pending.uid,
-            client=client.address, sender=str(pending.sender), recipient=str(facts.recipients[0].address), recipients=len(facts.recipients), size=message.size,
-            score=group.score, reply=str(settlement.reply),
+            "{what}: {reason}", what="deferred" if settlement.reply.is_transient else "refused", reason=ruling.reason, uid=pending.uid,
+            client=client.address, sender=str(pending.sender), recipient=str(facts.recipients[0].address), recipients=len(facts.recipients),
+            size=message.size, score=group.score, reply=str(settlement.reply),
         )  # fmt: skip
         if not settlement.reply.is_transient:
             rows = acceptance.deliveries(facts.recipients, settlement, group) + acceptance.refusals(pending.refused)

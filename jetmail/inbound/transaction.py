@@ -254,12 +254,13 @@ class Receiver:
         client, services, sender, intake = self._client, self._services, pending.sender, pending.intake
         assert intake is not None
         only = str(facts.recipient.address) if facts.recipient is not None and not pending.refused else ""
-        trace = received(
-            Hop(client.helo, client.address, services.hostname, pending.uid, facts.time, self._is_extended, client.tls, self._cipher, bool(client.user),
-                sender.smtputf8, only if sender.smtputf8 or only.isascii() else "")
+        recipient = only if sender.smtputf8 or only.isascii() else ""
+        hop = Hop(
+            client.helo, client.address, services.hostname, pending.uid, facts.time, self._is_extended, client.tls, self._cipher,
+            bool(client.user), sender.smtputf8, recipient,
         )  # fmt: skip
         committing = Committing(services, pending.uid, client, sender, facts.time, message, intake)
-        return committing.start(trace, facts.recipients, settlement, said, acceptance.refusals(pending.refused))
+        return committing.start(received(hop), facts.recipients, settlement, said, acceptance.refusals(pending.refused))
 
     # AUTH
 

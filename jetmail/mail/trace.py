@@ -44,7 +44,8 @@ def received(hop: Hop) -> bytes:
     address = f"[IPv6:{hop.address}]" if ":" in hop.address else f"[{hop.address}]"
     tls = f"\r\n\t(using {_safe(hop.tls)}{' with ' + _safe(hop.cipher) if hop.cipher else ''})" if hop.tls else ""
     recipient = f"\r\n\tfor <{_safe(hop.recipient)}>" if hop.recipient else ""
-    text = f"Received: from {helo} ({address}){tls}\r\n\tby {hop.hostname} with {protocol(hop)} id {hop.uid}{recipient};\r\n\t{rfc5322_date(hop.time)}\r\n"
+    ours = f"by {hop.hostname} with {protocol(hop)} id {hop.uid}"
+    text = f"Received: from {helo} ({address}){tls}\r\n\t{ours}{recipient};\r\n\t{rfc5322_date(hop.time)}\r\n"
     return text.encode("utf-8" if hop.smtputf8 else "ascii", "replace")
 
 
