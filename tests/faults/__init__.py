@@ -1,0 +1,1 @@
+"""What cannot be broken from outside is broken in process: the clock."""
