@@ -75,10 +75,12 @@ class House:
         """A message is accepted, its first attempt claimed, and enqueued."""
         assert self.queue.reserve(1)
         now = self.now()
-        new = NewMessage(f"{next(self.numbers):020x}", "inbound", now, "someone@sender.test", len(OCTETS), Content(len(OCTETS), OCTETS),
-                         (NewDelivery(recipient, "example.test", recipient, "example.test", "queued"),), first_retry=self.queue.first_retry(now))  # fmt: skip
+        content = Content(len(OCTETS), OCTETS)
+        delivery = NewDelivery(recipient, "example.test", recipient, "example.test", "queued")
+        uid, retry = f"{next(self.numbers):020x}", self.queue.first_retry(now)
+        new = NewMessage(uid, "inbound", now, "someone@sender.test", content.size, content, (delivery,), first_retry=retry)
         accepted = self.db.run(accept, new)
-        accepted.addCallback(lambda stored: self.queue.enqueued(stored, Content(len(OCTETS), OCTETS)))
+        accepted.addCallback(lambda stored: self.queue.enqueued(stored, content))
         self.pass_time(1)
 
     def pass_time(self, seconds: float) -> None:
