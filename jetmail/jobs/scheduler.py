@@ -65,7 +65,7 @@ class Scheduler:
         return tuple(self._running)
 
     def start(self) -> None:
-        """Begin: jobs overdue from before the restart come after `first_delay`. Raises StoreError when the store cannot be read."""
+        """Begin: jobs overdue from before the restart, or never run, come after `first_delay`. Raises StoreError when the store cannot be read."""
         last: dict[str, JobRun] = self._db.read(records.everything)
         wall, now = self._wall(), self._clock.seconds()
         for name, job in self._jobs.items():
