@@ -18,6 +18,7 @@ import os
 import re
 import tomllib
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,7 +77,6 @@ class Smtp:
     max_recipients: int = setting(200, "recipients of one message", low=100, high=10_000)
     max_errors: int = setting(10, "refused commands of one connection before it is closed", low=1, high=1_000)
     max_messages: int = setting(200, "messages of one connection", low=1, high=100_000)
-    max_received: int = setting(50, "Received fields above which a message is taken for a loop", low=10, high=1_000)
     max_connections: int = setting(1_000, "connections at a time", low=1, high=100_000)
     max_per_address: int = setting(50, "connections at a time from one IPv4 address or IPv6 /64", low=1, high=100_000)
     greeting_delay: float = setting(0.0, "seconds before the banner; who talks earlier is refused", low=0, high=30)
@@ -243,6 +243,24 @@ def parse(raw: dict[str, Any], file: Path) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def with_ports(config: Config, ports: Mapping[str, int | None], http_port: int | None = None) -> Config:
+    """The same with other ports: `ports` maps a listener kind to a port or None (unchanged). When the file names no listener, only the kinds
+    given here are opened (so that one port can be tried without being root); a configured listener keeps its address."""
+    given = {kind: port for kind, port in ports.items() if port is not None}
+    for port in (*given.values(), http_port or 0):
+        if not 0 <= port <= 65_535:
+            raise ConfigError([f"port {port}: is not between 0 and 65535"])
+    listeners = list(config.listener)
+    for kind, port in given.items():
+        place = next((index for index, each in enumerate(listeners) if each.kind == kind), None)
+        if place is None:
+            listeners.append(Listener(kind=typing.cast(Any, kind), port=port))
+        else:
+            listeners[place] = dataclasses.replace(listeners[place], port=port)
+    web = config.web if http_port is None else dataclasses.replace(config.web, port=http_port)
+    return dataclasses.replace(config, listener=tuple(listeners), web=web)
 
 
 def effective(config: Config) -> list[tuple[str, str]]:

@@ -114,8 +114,8 @@ class Committing:
                     services.queue.enqueued(item, new.content)
             elif item.deliveries:
                 services.queue.wake()
-        services.counters.accepted += 1
         new = news[0]
+        services.on_accepted(new.size)
         _log.info(
             "accepted", uid=self._uid, client=new.client_address, sender=new.sender, recipient=new.deliveries[0].recipient,
             recipients=len(new.deliveries), status=str(new.deliveries[0].status), size=new.size, score=new.score, message_id=new.message_id,
@@ -130,7 +130,7 @@ class Committing:
         self._intake.drop()
         for name in self._copies:
             services.content.delete(name)
-        services.counters.faults += 1
+        services.on_refused("fault")
         _log.failure("message {uid} could not be stored, answered 451", failure=failure, uid=self._uid, client=self._client.address)
         if not self._answer.called:
             self._answer.callback(Reply(451, "4.3.0", f"Temporary failure here, please try again later (ref {self._uid})"))

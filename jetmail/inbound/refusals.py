@@ -37,10 +37,7 @@ class Refusals:
 
     def count(self, ruling: Ruling) -> None:
         """One more decision against somebody."""
-        if ruling.action is Action.DEFER:
-            self._services.counters.deferred += 1
-        else:
-            self._services.counters.refused += 1
+        self._services.on_refused(ruling.reason)
 
     def at_connection(self, client: Client, ruling: Ruling, at: str, sender: str = "") -> None:
         """The connection, or a sender, was turned away: nobody's message yet, so only a line."""
@@ -53,7 +50,6 @@ class Refusals:
         if ruling.action is Action.DEFER or policy.state in (DomainState.UNKNOWN, DomainState.UNVERIFIED):
             return
         if self._left <= 0:
-            self._services.counters.refusals_unrecorded += 1
             return
         self._left -= 1
         pending.refused.append(Refused(str(recipient.address), recipient.address.domain, ruling, tuple(opinions)))
@@ -97,7 +93,6 @@ class Refusals:
         services = self._services
         now = services.clock.seconds()
         if not services.refusal_budget.take(now):
-            services.counters.refusals_unrecorded += 1
             return
         new = acceptance.new_message(
             uid=pending.uid, client=client, sender=pending.sender, time=now, message=message, content=None, deliveries=rows, response=response,

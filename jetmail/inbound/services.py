@@ -24,17 +24,6 @@ class ReceiverOptions:
     refusals_per_minute: int = 600
 
 
-@dataclass(slots=True)
-class Counters:
-    """What /metrics shows of decisions; each only grows."""
-
-    accepted: int = 0
-    refused: int = 0
-    deferred: int = 0
-    faults: int = 0
-    refusals_unrecorded: int = 0
-
-
 class RefusalBudget:
     """So many per minute, then silence until the next minute."""
 
@@ -55,7 +44,7 @@ class RefusalBudget:
 @dataclass(frozen=True, slots=True)
 class ReceiverServices:
     """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim,
-    bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time."""
+    bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time. `on_accepted(octets)` and `on_refused(reason)` are told of every decision, for metrics."""
 
     hostname: str
     db: IDatabase
@@ -70,7 +59,8 @@ class ReceiverServices:
     has_room: Callable[[int], bool]
     options: ReceiverOptions = ReceiverOptions()
     greylist: Greylist = field(default_factory=Greylist)
-    counters: Counters = field(default_factory=Counters)
+    on_accepted: Callable[[int], None] = lambda octets: None
+    on_refused: Callable[[str], None] = lambda reason: None
     refusal_budget: RefusalBudget = field(init=False)
 
     def __post_init__(self) -> None:

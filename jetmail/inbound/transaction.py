@@ -291,7 +291,7 @@ class Receiver:
             self.abort()
             return failure if failure.check(CancelledError) else REASONS["fault"].reply
         reference = pending.uid if pending is not None else self._services.make_uid()
-        self._services.counters.faults += 1
+        self._services.on_refused("fault")
         _log.failure("transaction failed, answered 451 with ref {uid}", failure=failure, uid=reference, client=self._client.address)
         if pending is not None and pending.intake is not None:
             pending.drop()

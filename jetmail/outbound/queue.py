@@ -27,14 +27,15 @@ from zope.interface import implementer
 
 from jetmail.errors import ContentMissingError, StoreError
 from jetmail.interfaces import IContentStore, IDatabase, IEntropy, IQueueDoor
-from jetmail.mail.outcome import Outcome, Result
-from jetmail.outbound import bounce, schedule
+from jetmail.mail.outcome import Outcome
+from jetmail.outbound import schedule
 from jetmail.outbound.bounce import Reporter
-from jetmail.outbound.ending import FAULT, MISSING, Ended, Endings
+from jetmail.outbound.ending import MISSING, Endings
 from jetmail.outbound.job import Job
 from jetmail.outbound.lane import Change, Item, Lane, QueueOptions, pulse_of
 from jetmail.outbound.lookout import Lookout
 from jetmail.outbound.recorder import Finished, Recorder
+from jetmail.outbound.returns import Returns
 from jetmail.outbound.schedule import ScheduleOptions
 from jetmail.outbound.window import Window
 from jetmail.store.traffic import deliveries, lanes, messages
@@ -65,7 +66,7 @@ class QueueFigures:
 
 @implementer(IQueueDoor)
 class Queue(Service):
-    """See the module. `now` is the wall clock in epoch seconds; without it `clock.seconds` is."""
+    """See the module. `now` is the wall clock in epoch seconds; without it `clock.seconds` is. `on_outcome` is told of each, for metrics."""
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class Queue(Service):
         reporter: Reporter,
         log: Logger,
         now: Callable[[], float] | None = None,
+        on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
         self._db = db
         self._deliverer = deliverer
@@ -88,12 +90,14 @@ class Queue(Service):
         self._entropy = entropy
         self._options = options
         self._log = log
+        self._on_outcome = on_outcome
         self._now: Callable[[], float] = now or clock.seconds
         self._window = Window(options, self._make_lane)
         self._endings = Endings(schedule_options, reporter, entropy)
         self._recorder = Recorder(db, clock, self._now, options, self._settled, log)
+        returns = Returns(self._window, self._endings, self._recorder, schedule_options, self._now, self._read)
         self._lookout = Lookout(
-            db, clock, self._now, self._window, schedule_options, options, log, self._pump, self._give_back, self._overdue, self._revalidate
+            db, clock, self._now, self._window, schedule_options, options, log, self._pump, returns.give_back, returns.overdue, self._revalidate
         )
         self._attempts = 0
         self._is_pumping = False
@@ -127,10 +131,18 @@ class Queue(Service):
             return
         self._window.unreserve(len(dues))
         if not self.running:
-            return
+            return  # claimed and in the store: it comes back at its recorded time
+        try:
+            self._take_in(message.facts, dues, content)
+        except Exception:
+            # The message is safe in the store; whatever broke here must not turn its 250 into a 451.
+            self._log.failure("message {uid} waits for its second attempt", uid=message.uid)
+
+    def _take_in(self, facts: MessageFacts, dues: tuple[Due, ...], content: Content) -> None:
         now = self._now()
+        self._lookout.notice(now)
         if len(dues) == 1:
-            self._enter(dues[0].destination, message.facts, dues, content, now)
+            self._enter(dues[0].destination, facts, dues, content, now)
         else:
             by_destination: dict[str, list[Due]] = {}
             for due in dues:
@@ -138,8 +150,7 @@ class Queue(Service):
             size = self._options.recipients_per_job
             for name, found in by_destination.items():
                 for start in range(0, len(found), size):
-                    self._enter(name, message.facts, tuple(found[start : start + size]), content, now)
-        self._lookout.notice(now)
+                    self._enter(name, facts, tuple(found[start : start + size]), content, now)
         self._pump()
 
     def wake(self) -> None:
@@ -211,10 +222,7 @@ class Queue(Service):
 
     def _enter(self, name: str, facts: MessageFacts, dues: tuple[Due, ...], content: Content, now: float) -> None:
         window = self._window
-        try:
-            lane = window.lane(name)
-        except StoreError:
-            return  # claimed and in the store: it comes back at its recorded time
+        lane = window.lane(name)
         if lane.is_closed(now) or window.is_crowded(lane):
             reply = str(lane.reply) if lane.reply else ""
             self._recorder.park([(due.id, now, lane.reason, reply) for due in dues])
@@ -339,6 +347,8 @@ class Queue(Service):
         """One attempt is over: learn about the lane, have the outcome written, go on."""
         now = self._now()
         self._window.octets -= item.octets
+        for each in outcomes.values():
+            self._on_outcome(each)
         pulse, outcome = pulse_of(outcomes)
         factor = 1.0 + self._schedule.jitter * (2.0 * self._entropy.uniform() - 1.0) if outcome is not None and outcome.is_host_fault else 1.0
         change = lane.ended(epoch, pulse, now, factor, outcome)
@@ -399,36 +409,6 @@ class Queue(Service):
             self._window.admit(lane, Item(facts, (due,), content, False), now)
         else:
             self._lookout.look_soon()
-
-    # what ends without an attempt
-
-    def _give_back(self, facts: MessageFacts, due: Due) -> None:
-        self._return(self._window.lane(due.destination), facts, due, bounce.returned())
-
-    def _overdue(self, lane: Lane, found: list[tuple[MessageFacts, Due]]) -> None:
-        now = self._now()
-        last = Outcome(Result.LATER, lane.reason, lane.reply or FAULT.reply)
-        for facts, due in found:
-            if now >= due.queued + self._schedule.lifetime:
-                self._return(lane, facts, due, bounce.expired(last))
-            else:
-                self._conclude(lane, facts, due, lambda item, content: self._endings.late(now, item, content, last))
-
-    def _return(self, lane: Lane, facts: MessageFacts, due: Due, outcome: Outcome) -> None:
-        now = self._now()
-        self._conclude(lane, facts, due, lambda item, content: self._endings.returned(now, item, content, outcome))
-
-    def _conclude(self, lane: Lane, facts: MessageFacts, due: Due, end: Callable[[Item, Content | None], Ended]) -> None:
-        content = None
-        try:
-            content = self._read(facts)
-        except ContentMissingError:
-            pass  # the report goes without the header
-        item = Item(facts, (due,), None, False)
-        self._window.admit(lane, item, self._now())
-        lane.loaded.remove(item)
-        ended = end(item, content)
-        self._recorder.finished(Finished(lane, ended.attempted, ended.reports))
 
     def _revalidate(self) -> None:
         """People changed the queue: let go of what they held, deleted or sent back, and learn which lanes they suspended or want tried."""

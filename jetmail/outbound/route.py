@@ -18,7 +18,7 @@ Raises nothing: every fault is an Outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -82,7 +82,7 @@ class RouteOptions:
     spelled out by the addresses behind it. `max_hosts` 1-50, `max_addresses` 1-100 over all hosts. `mx_tls`: mode for hosts found by MX."""
 
     own_names: frozenset[str] = frozenset()
-    own_endpoints: frozenset[tuple[str, int]] = frozenset()
+    own_endpoints: Container[tuple[str, int]] = frozenset()
     smarthost: Smarthost | None = None
     mx_tls: TlsMode = TlsMode.OPPORTUNISTIC
     mx_port: int = 25

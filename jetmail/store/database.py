@@ -158,14 +158,12 @@ class _Waiting:
 class Database:
     """The store of the running process. `open` before use, `close` at the end (it waits for what was given before).
 
-    `batches`, `transactions`, `busy_seconds`: counters for metrics and for the bench."""
+    `on_commit(transactions, seconds)` is told of each group commit."""
 
-    def __init__(self, path: str, hop: Hop) -> None:
+    def __init__(self, path: str, hop: Hop, on_commit: Callable[[int, float], None] = lambda transactions, seconds: None) -> None:
         self.path = path
-        self.batches = 0
-        self.transactions = 0
-        self.busy_seconds = 0.0
         self._hop = hop
+        self._on_commit = on_commit
         self._pending: list[_Waiting] = []
         self._handed = 0
         self._flush_called = False
@@ -235,9 +233,7 @@ class Database:
 
     def _committed(self, batch: list[_Waiting], results: list[Any], spent: float) -> None:
         self._handed -= 1
-        self.batches += 1
-        self.transactions += len(batch)
-        self.busy_seconds += spent
+        self._on_commit(len(batch), spent)
         if self._pending:
             self._flush()  # first give the writer its next work, then spend time on answers
         for waiting, result in zip(batch, results, strict=True):

@@ -1,0 +1,425 @@
+"""The composition root: a Config and a reactor in, the whole appliance out. It knows everybody and nobody imports it but tap and the command line.
+
+Boot reads from top to bottom in `privilegedStartService` (ports, while we may still be root) and `startService` (store, spool, queue, jobs, sessions).
+Everything that can be wrong with the configuration is found in `__init__`, before anything is touched. A store that is too new, a port that is taken, a
+directory that cannot be written end the process with one line that says so.
+
+Stop is ordered too, because services of a MultiService do not wait for one another: no new connections, running sessions end, running deliveries end, jobs,
+pages, threads, and the store last, when nobody can need it any more.
+
+Raises ConfigError from the constructor, SystemExit with a sentence from the two start methods.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+
+from jetmail import config as configuration
+from jetmail import host, logs
+from jetmail.actions.access import Actor
+from jetmail.config import Config, split_host_port
+from jetmail.dns import DnsOptions, Resolver, server_addresses
+from jetmail.errors import ConfigError, StoreError
+from jetmail.inbound.connections import Connections
+from jetmail.inbound.listener import Listeners, SmtpFactory
+from jetmail.inbound.login import NoAccounts
+from jetmail.inbound.options import ConnectionOptions, ListenerOptions
+from jetmail.inbound.peer import Peer
+from jetmail.inbound.policies import PolicyBook
+from jetmail.inbound.services import ReceiverOptions, ReceiverServices
+from jetmail.inbound.tls import CertificateFiles, ServerTls, ensure_certificate
+from jetmail.inbound.transaction import Receiver
+from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, ILogin, IQueueDoor, IResolver
+from jetmail.jobs.checkpoint import CheckpointJob
+from jetmail.jobs.retention import RetentionJob
+from jetmail.jobs.scheduler import Scheduler
+from jetmail.jobs.vacuum import VacuumJob
+from jetmail.mail.address import AddressError, parse
+from jetmail.mail.outcome import Outcome, Result
+from jetmail.offload import InlineExecutor, SystemEntropy, ThreadExecutor
+from jetmail.outbound.attempt import Deliverer
+from jetmail.outbound.bounce import Reporter, ReportOptions
+from jetmail.outbound.dialer import Dialer
+from jetmail.outbound.job import DeliveryOptions, Timeouts
+from jetmail.outbound.lane import QueueOptions
+from jetmail.outbound.pool import Pool, PoolOptions
+from jetmail.outbound.queue import Queue
+from jetmail.outbound.route import Credentials, RouteOptions, Router, Smarthost
+from jetmail.outbound.schedule import ScheduleOptions
+from jetmail.outbound.tls import ClientTls, TlsMode, TlsOptions
+from jetmail.rules import registry
+from jetmail.rules.chain import Judge
+from jetmail.smtp.options import SessionOptions
+from jetmail.spool.content import chunks
+from jetmail.spool.files import FileStore, SpoolOptions
+from jetmail.spool.sweep import sweep
+from jetmail.store import migrations
+from jetmail.store.database import Database
+from jetmail.store.directory.cache import Directory
+from jetmail.store.traffic import spooled
+from jetmail.web.metrics import Metrics
+from jetmail.web.site import WebOptions, WebServices, make_site
+
+
+class Appliance(Service):
+    """Everything. `announce` is told one line when all is open; `environ` is where systemd left word of its sockets."""
+
+    name = "jetmail"
+    log = Logger()
+
+    def __init__(self, config: Config, reactor: Any, announce: Callable[[str], None] = lambda line: None, environ: Any = os.environ) -> None:
+        self.config = config
+        self.reactor = reactor
+        self._announce = announce
+        self.hostname = config.server.hostname or host.full_hostname()
+        self._owner = host.identity(config.server.user, config.server.group)
+        self._inherited = host.inherited_sockets(environ, os.getpid())
+        self._chain = registry.load(config.rules_file)
+        self._dns_options = _dns_options(config)
+        self._smarthost = _smarthost(config)
+        self._pages: Any = None
+        self._wake_up: Any = None
+        self._compose()
+
+    # what is made of what
+
+    def _compose(self) -> None:
+        config, reactor = self.config, self.reactor
+        self.metrics = Metrics(CollectorRegistry())
+        self.entropy = IEntropy(SystemEntropy())
+        self.executor = IExecutor(ThreadExecutor(reactor, config.server.workers))
+        self.db = IDatabase(Database(str(config.database), reactor, self.metrics.committed))
+        self.directory = Directory(self.db)
+        self._spool_options = SpoolOptions(str(config.state / "spool"), config.store.min_free)
+        self.files = CertificateFiles(
+            config.path(config.tls.certificate or f"{config.server.state}/tls/certificate.pem"),
+            config.path(config.tls.key or f"{config.server.state}/tls/key.pem"),
+        )
+        self.resolver = IResolver(Resolver(reactor, self._dns_options, self.entropy))
+        self.connections = Connections(reactor, _connection_options(config))
+        self.judge = Judge(self._chain, reactor)
+
+    def _compose_on_disk(self) -> None:
+        """What needs the state directory: after it was made, before root is left."""
+        config, reactor = self.config, self.reactor
+        self.content = IContentStore(FileStore(self._spool_options, self.executor, self._make_name))
+        self.queue = Queue(
+            self.db,
+            self._compose_deliverer(),
+            self.content,
+            ScheduleOptions(config.queue.retries, config.queue.jitter, config.queue.lifetime, config.queue.delay_notice),
+            reactor,
+            self.entropy,
+            _queue_options(config),
+            Reporter(ReportOptions(self.hostname), self.make_uid, self.entropy, self._behind_alias),
+            Logger("jetmail.outbound.queue"),
+            on_outcome=self._count,
+        )
+        self.services = ReceiverServices(
+            hostname=self.hostname,
+            db=self.db,
+            book=PolicyBook(self.directory),
+            judge=self.judge,
+            content=self.content,
+            queue=IQueueDoor(self.queue),
+            login=ILogin(NoAccounts(reactor)),
+            clock=reactor,
+            make_uid=self.make_uid,
+            first_retry=self.queue.first_retry,
+            has_room=self.content.has_room,
+            options=ReceiverOptions(inline_limit=config.store.inline_limit),
+            on_accepted=self.metrics.accepted,
+            on_refused=self.metrics.refused,
+        )
+        if ensure_certificate(self.files, self.hostname, reactor.seconds()):
+            self.log.warn("made a self-signed certificate for {hostname}: {path}", hostname=self.hostname, path=str(self.files.certificate))
+        self.listeners = Listeners(reactor, self.connections, list(self._factories(ServerTls(self.files))))
+        self.scheduler = Scheduler(
+            self.db,
+            reactor,
+            reactor.seconds,
+            [
+                RetentionJob(self.db, self.content, reactor.seconds, config.store.log_days),
+                VacuumJob(self.db),
+                CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
+            ],
+            Logger("jetmail.jobs"),
+        )
+        self.site = make_site(WebOptions(brand=config.web.brand, hosts=tuple(config.web.hosts)), self._web_services())
+
+    def _compose_deliverer(self) -> Deliverer:
+        config, reactor = self.config, self.reactor
+        bound: dict[int, frozenset[str]] = {}
+        for listener in config.listeners:
+            bound[listener.port] = bound.get(listener.port, frozenset()) | {listener.address}
+        delivery = config.delivery
+        router = Router(
+            self.resolver,
+            self._destinations,
+            self.entropy,
+            RouteOptions(
+                own_names=frozenset({self.hostname}), own_endpoints=host.OwnEndpoints(bound), smarthost=self._smarthost, mx_port=delivery.mx_port
+            ),
+        )
+        pool_options = PoolOptions(
+            max_per_address=config.queue.max_per_destination, idle_seconds=delivery.keep_idle, max_messages=delivery.keep_messages
+        )
+        self.pool = Pool(pool_options, reactor)
+        timeouts = Timeouts(
+            connect=delivery.connect_timeout,
+            banner=delivery.command_timeout,
+            ehlo=delivery.command_timeout,
+            tls=min(60.0, delivery.command_timeout),
+            mail=delivery.command_timeout,
+            rcpt=delivery.command_timeout,
+            data=min(120.0, delivery.command_timeout),
+            block=delivery.data_timeout,
+            final=delivery.final_timeout,
+        )
+        options = DeliveryOptions(
+            hostname=self.hostname,
+            source=delivery.source_ipv4,
+            source6=delivery.source_ipv6,
+            send_8bit_anyway=delivery.send_8bit_anyway,
+            timeouts=timeouts,
+        )
+        tls = ClientTls(TlsOptions(str(config.path(delivery.ca_file)) if delivery.ca_file else ""), reactor.seconds)
+        return Deliverer(router, self.pool, IDialer(Dialer(reactor)), tls, lambda content: chunks(content, self.content), reactor, options)
+
+    def _factories(self, tls: ServerTls) -> Any:
+        smtp = self.config.smtp
+        for index, listener in enumerate(self.config.listeners):
+            name = listener.kind if index == [each.kind for each in self.config.listeners].index(listener.kind) else f"{listener.kind}-{index + 1}"
+            session = SessionOptions(
+                self.hostname,
+                listener.kind,
+                max_size=smtp.max_message_size,
+                max_recipients=smtp.max_recipients,
+                max_messages=smtp.max_messages,
+                max_errors=smtp.max_errors,
+            )
+            options = ListenerOptions(name, listener.kind, listener.address, listener.port, None, listener.proxy_from, smtp.greeting_delay)
+            for number, fd in enumerate(self._inherited.get(listener.port, [None])):
+                door = replace(options, fd=fd, name=options.name if not number else f"{options.name}-{number + 1}")
+                yield SmtpFactory(door, session, self.connections, self._make_receiver, self._make_reference, tls)
+
+    def _make_receiver(self, peer: Peer) -> Receiver:
+        self.metrics.connected(peer.listener)
+        return Receiver(self.services, peer)
+
+    def _web_services(self) -> WebServices:
+        metrics = self.metrics
+        metrics.connections = lambda: float(len(self.connections))
+        metrics.window = lambda: float(self.queue.figures().window)
+        metrics.wal_bytes = lambda: float(_size(Path(str(self.config.database) + "-wal")))
+        checks = {
+            "store": lambda: self.db.run(lambda conn: True),
+            "queue": lambda: bool(self.queue.running) and self.queue.figures().is_recording,
+            "listeners": lambda: bool(self.listeners.ports),
+        }
+        return WebServices(
+            self.db, Actor.sysadmin("local", "portal"), self.reactor, self.reactor.seconds, self._make_reference, metrics, checks
+        )
+
+    # small things handed to rooms
+
+    def make_uid(self) -> str:
+        """A new message id: milliseconds first, so that the store's index grows at its end."""
+        return f"{int(self.reactor.seconds() * 1000):011x}{self.entropy.token(5).hex()[:9]}"
+
+    def _count(self, outcome: Outcome) -> None:
+        if outcome.result is Result.DELIVERED:
+            self.metrics.delivered()
+        elif outcome.result is Result.LATER:
+            self.metrics.deferred(outcome.reason)
+        else:
+            self.metrics.bounced(outcome.reason)
+
+    def _make_name(self) -> str:
+        return self.make_uid() + self.entropy.token(6).hex()
+
+    def _make_reference(self) -> str:
+        return self.entropy.token(5).hex()
+
+    def _destinations(self, domain: str) -> Any:
+        policy = self.directory.policy_for(domain)
+        return policy.destinations if policy is not None else ()
+
+    def _behind_alias(self, address: str) -> Any:
+        try:
+            targets = self.directory.resolve(parse(address)).targets
+        except AddressError:
+            return (address,)
+        return tuple(str(target) for target in targets) or (address,)
+
+    # Service
+
+    def setServiceParent(self, parent: Any) -> None:
+        """twistd hands us to an Application, which is where it asks for the log observer."""
+        if isinstance(parent, Componentized):
+            import sys
+
+            parent.setComponent(ILogObserver, logs.observer(sys.stderr, self.config.log.format, self.config.log.level))
+        super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """Make the state directory and open every port, as the user the process was started as."""
+        try:
+            host.give_to(self.config.state, self._owner)
+            self._compose_on_disk()
+            self.listeners.listen()
+            if self.config.web.port:
+                self._pages = self.reactor.listenTCP(self.config.web.port, self.site, interface=self.config.web.address)
+            host.give_to(self.config.state, self._owner)
+        except CannotListenError as error:
+            raise SystemExit(f"jetmail: port {error.port} on {error.interface or 'any address'} cannot be opened: {_reason(error)}") from error
+        except ConfigError as error:
+            raise SystemExit(f"jetmail: {error}") from error
+
+    def startService(self) -> None:
+        """Leave root, bring the store up to date, and begin. Connections made since the ports were opened wait in the kernel until the reactor runs."""
+        if self._pages is None and not hasattr(self, "listeners"):
+            self.privilegedStartService()
+        try:
+            host.leave_root(self.config.server.user, self._owner)
+            for key, value in configuration.effective(self.config):
+                self.log.debug("setting {key} = {value}", key=key, value=value)
+            migrations.apply(str(self.config.database))
+            self.db.open()
+            self._sweep()
+            self._listen_for_wake_ups()
+        except (ConfigError, StoreError) as error:
+            raise SystemExit(f"jetmail: {error}") from error
+        self.executor.start()
+        self.queue.startService()
+        self.listeners.startService()
+        self.scheduler.start()
+        super().startService()
+        self.reactor.callWhenRunning(self._ready)
+
+    def stopService(self) -> Deferred:
+        """Each part ends before what it needs does. -> Deferred that fires when the store is closed."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self.listeners.stopService()
+        await self.queue.stopService()
+        self.pool.close()
+        await self.scheduler.stop()
+        for port in (self._pages, self._wake_up):
+            if port is not None:
+                await maybeDeferred(port.stopListening)
+        self.config.socket.unlink(missing_ok=True)
+        await self.db.close()
+        self.executor.stop()
+        self.log.info("stopped")
+
+    def _sweep(self) -> None:
+        """Before anybody receives: nothing else runs yet, so on this thread."""
+        failed: list[Any] = []
+        inline = FileStore(self._spool_options, InlineExecutor(), self._make_name)
+        sweep(inline, self.db.read(spooled.listing), Logger("jetmail.spool")).addErrback(failed.append)
+        if failed:
+            raise StoreError(failed[0].getErrorMessage())
+
+    def _listen_for_wake_ups(self) -> None:
+        path = self.config.socket
+        path.unlink(missing_ok=True)
+        try:
+            self._wake_up = self.reactor.listenUNIXDatagram(str(path), WakeUp(self.queue.wake), mode=0o660)
+        except CannotListenError as error:
+            self.log.warn("cannot listen on {path}: changes of the command line are noticed a little later", path=str(path), reason=str(error))
+
+    def _ready(self) -> None:
+        ports = " ".join(f"{name}={port}" for name, port in self.listeners.ports.items())
+        web = f" web=http://{_bracketed(self.config.web.address)}:{self._pages.getHost().port}/" if self._pages is not None else ""
+        self.log.info("ready", hostname=self.hostname, ports=ports)
+        self._announce(f"jetmail ready {ports}{web}")
+
+
+class WakeUp(DatagramProtocol):
+    """The command line wrote to the store: look. What the datagram says does not matter."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """One nudge."""
+        self._wake()
+
+
+def _dns_options(config: Config) -> DnsOptions:
+    dns = config.dns
+    options = DnsOptions(servers=dns.servers, validating=dns.validating, timeout=dns.timeout, cache_entries=dns.cache_entries)
+    try:
+        server_addresses(options)
+    except ValueError as error:
+        raise ConfigError([f"{config.file.name}: dns.servers: {error}"]) from error
+    return options
+
+
+def _smarthost(config: Config) -> Smarthost | None:
+    delivery = config.delivery
+    if not delivery.smarthost:
+        return None
+    name, port = split_host_port(delivery.smarthost)
+    credentials = Credentials(delivery.smarthost_username, configuration.password(config)) if delivery.smarthost_username else None
+    return Smarthost(name, port, TlsMode(delivery.smarthost_tls), credentials)
+
+
+def _connection_options(config: Config) -> ConnectionOptions:
+    smtp = config.smtp
+    return ConnectionOptions(
+        max_connections=smtp.max_connections,
+        max_per_address=smtp.max_per_address,
+        idle_timeout=smtp.idle_timeout,
+        data_timeout=smtp.data_timeout,
+        message_timeout=smtp.message_timeout,
+        tls_timeout=smtp.tls_timeout,
+        stop_grace=smtp.stop_grace,
+    )
+
+
+def _queue_options(config: Config) -> QueueOptions:
+    queue = config.queue
+    pauses = [queue.probe_first]
+    while pauses[-1] < queue.probe_last:
+        pauses.append(min(pauses[-1] * 2, queue.probe_last))
+    limit = queue.max_per_destination
+    return QueueOptions(
+        window=queue.window,
+        concurrency=queue.max_deliveries,
+        lane_start=min(5, limit),
+        lane_limit=limit,
+        lane_pauses=tuple(pauses),
+        grace=config.smtp.stop_grace,
+    )
+
+
+def _reason(error: CannotListenError) -> str:
+    inner = error.socketError
+    return getattr(inner, "strerror", None) or str(inner)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

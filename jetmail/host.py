@@ -1,0 +1,101 @@
+"""What the machine says and allows: its name, its addresses, sockets handed over by systemd, and leaving root behind.
+
+Used by app at boot and by the router for loop detection. Raises ConfigError where the sysadmin must act.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from jetmail.errors import ConfigError
+
+FIRST_FD = 3  # sd_listen_fds(3)
+
+
+def full_hostname() -> str:
+    """The system's own name, with its domain where it knows one."""
+    name = socket.gethostname()
+    if "." not in name:
+        full = socket.getfqdn(name)
+        name = full if "." in full and not full.startswith("localhost") else name
+    return name.lower().rstrip(".") or "localhost"
+
+
+def is_own_address(address: str) -> bool:
+    """True when the address belongs to this machine: only then can a socket be bound to it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+class OwnEndpoints:
+    """`(address, port) in endpoints`: would connecting there reach one of our own listeners? `ports` maps each port to the addresses it is bound to
+    ('' is all of them)."""
+
+    def __init__(self, ports: Mapping[int, frozenset[str]]) -> None:
+        self._ports = ports
+
+    def __contains__(self, endpoint: object) -> bool:
+        if not isinstance(endpoint, tuple):
+            return False
+        address, port = endpoint
+        bound = self._ports.get(port)
+        return bound is not None and (address in bound or ("" in bound and is_own_address(address)))
+
+
+def inherited_sockets(environ: Mapping[str, str], pid: int) -> dict[int, list[int]]:
+    """Port -> descriptors of the listening TCP sockets systemd opened for us; empty without socket activation. Raises ConfigError."""
+    if environ.get("LISTEN_PID") != str(pid):
+        return {}
+    found: dict[int, list[int]] = {}
+    for fd in range(FIRST_FD, FIRST_FD + int(environ.get("LISTEN_FDS", "0"))):
+        try:
+            with socket.socket(fileno=os.dup(fd)) as probe:
+                name = probe.getsockname()
+        except OSError as error:
+            raise ConfigError([f"systemd: descriptor {fd} is no socket: {error.strerror}"]) from error
+        if isinstance(name, tuple):
+            found.setdefault(name[1], []).append(fd)
+        os.set_inheritable(fd, False)
+    return found
+
+
+def identity(user: str, group: str) -> tuple[int, int] | None:
+    """(uid, gid) of the user to become; None when none is named. Raises ConfigError."""
+    if not user:
+        return None
+    try:
+        entry = pwd.getpwnam(user)
+        return entry.pw_uid, grp.getgrnam(group).gr_gid if group else entry.pw_gid
+    except KeyError as error:
+        raise ConfigError([f"server.user: there is no user {user!r} or no group {group!r} on this system"]) from error
+
+
+def give_to(directory: Path, owner: tuple[int, int] | None) -> None:
+    """Make the directory, and hand it and what is in it to `owner` when we are root. Raises ConfigError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        if owner is not None and os.geteuid() == 0:
+            for path in (directory, *directory.rglob("*")):
+                os.chown(path, *owner, follow_symlinks=False)
+    except OSError as error:
+        raise ConfigError([f"{directory}: cannot be used as the state directory: {error.strerror}"]) from error
+
+
+def leave_root(user: str, owner: tuple[int, int] | None) -> None:
+    """Become that user for good, with its groups. Does nothing when we are not root or nobody is named."""
+    if owner is None or os.geteuid() != 0:
+        return
+    uid, gid = owner
+    os.initgroups(user, gid)
+    os.setgid(gid)
+    os.setuid(uid)
