@@ -9,7 +9,7 @@ Promises
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from jetmail.outbound.lane import Item, Lane, QueueOptions
 
@@ -65,14 +65,7 @@ class Window:
 
     def admit(self, lane: Lane, item: Item, now: float) -> None:
         """Take an item in. Content beyond the memory set aside for it is dropped and read back when its turn comes."""
-        count = len(item.deliveries)
-        if not lane.count:
-            self.busy += 1
-        lane.count += count
-        if count == 1:
-            self.ids.add(item.deliveries[0].id)
-        else:
-            self.ids.update([due.id for due in item.deliveries])
+        self.count(lane, [due.id for due in item.deliveries])
         if octets := item.octets:
             if self.octets + octets > self._options.content_octets and item.facts.content_id is not None:
                 item.content = None
@@ -80,6 +73,13 @@ class Window:
                 self.octets += octets
         (lane.fresh if item.claimed else lane.loaded).append(item)
         self.ready_up(lane, now)
+
+    def count(self, lane: Lane, ids: Collection[int]) -> None:
+        """Give these deliveries places until `release`."""
+        if not lane.count:
+            self.busy += 1
+        lane.count += len(ids)
+        self.ids.update(ids)
 
     def ready_up(self, lane: Lane, now: float) -> None:
         """Put a lane in the round when it has something to do."""

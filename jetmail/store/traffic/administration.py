@@ -90,7 +90,7 @@ def select(conn: Connection, now: float, selection: Selection, limit: int = 100,
 
 def _queued(*columns: Any) -> Queued:
     *first, held, reason, reply, lane_reason, lane_reply, suspended = columns
-    return Queued(*first, bool(held), reason, reply, lane_reason, lane_reply, bool(suspended))
+    return Queued(*[*first, bool(held), reason, reply, lane_reason, lane_reply, bool(suspended)])
 
 
 def count(conn: Connection, now: float, selection: Selection) -> int:

@@ -125,7 +125,7 @@ def _facts(
 
 def _delivery(*columns: Any) -> Due:
     *first, delay_notified, reason, reply = columns
-    return Due(*first, bool(delay_notified), reason, reply)
+    return Due(*[*first, bool(delay_notified), reason, reply])
 
 
 def claim(conn: Connection, wanted: Sequence[tuple[int, float]]) -> set[int]:
