@@ -1,6 +1,6 @@
 """Test material that nobody here wrote, kept outside the project as packed archives.
 
-`folder("04_addresses")` is the directory with that archive's files, unpacked once per run into a temporary directory. It is looked for in the directory
+`folder("04_addresses")` is the directory with that archive's files, unpacked once per run. It is looked for in the directory
 the environment variable JETMAIL_FIXTURES names, or in ../shared/fixtures beside the checkout, as NAME.tar.gz or already unpacked as NAME/.
 Where it is absent the calling test is skipped, and says so.
 """
