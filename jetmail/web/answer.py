@@ -36,7 +36,7 @@ log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body with what must be said about it. `headers` replace those every answer carries. `tagged`: send an ETag, answer 304 when the browser has it."""
+    """A body with what must be said about it. `headers` replace those every answer carries; `tagged`: an ETag, and 304 when the browser has it."""
 
     body: str | bytes
     code: int = 200

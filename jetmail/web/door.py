@@ -19,6 +19,7 @@ import ipaddress
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -77,6 +78,7 @@ class DoorRequest(Request):
     """One request: the checks of this module before any page, its headers on every answer."""
 
     site: DoorSite
+    channel: DoorChannel
     began = 0.0
     defaultContentType = b"text/plain; charset=utf-8"
     _received = 0
@@ -178,7 +180,7 @@ class DoorChannel(http.HTTPChannel):
         self._in_time()
         super().allContentReceived()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         self._in_time()
         self.site.connections -= 1

@@ -11,7 +11,8 @@ Nothing here is exact to the fsync: counters begin at nought with the process, a
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -67,15 +68,21 @@ def _nought() -> float:
     return 0.0
 
 
-def _nothing() -> Mapping[str, float]:
-    return {}
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """`oldest` is an age in seconds; `down` counts destinations."""
+
+    queued: int
+    held: int
+    oldest: float
+    down: int
 
 
 class Metrics(Collector):
     """The counters of one process. Everything public is for other rooms: methods count, attributes named under 'asked' are set once by app.
 
-    `queue` -> {'queued': n, 'held': n}; `queue_oldest` seconds since the oldest waiting delivery was queued (0 when none);
-    `destinations_down`, `window`, `connections`, `wal_bytes`, `spool_bytes` -> a number. Each is asked once a scrape and must answer at once.
+    `window`, `connections`, `wal_bytes`, `spool_bytes` -> a number; each is asked once a scrape and must answer at once. The queue is not asked but
+    told: whoever serves a scrape looks it up first and calls `queue`, or `queue_unknown` when that failed.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -89,11 +96,9 @@ class Metrics(Collector):
         self.commit_transactions = Spread(BATCH_SIZES)
         self.commit_seconds = Spread(COMMIT_SECONDS)
         self.web_seconds = Spread(ANSWER_SECONDS)
+        self._queue: QueueFigures | None = None
         # asked at a scrape
         self.connections: Callable[[], float] = _nought
-        self.queue: Callable[[], Mapping[str, float]] = _nothing
-        self.queue_oldest: Callable[[], float] = _nought
-        self.destinations_down: Callable[[], float] = _nought
         self.window: Callable[[], float] = _nought
         self.wal_bytes: Callable[[], float] = _nought
         self.spool_bytes: Callable[[], float] = _nought
@@ -139,6 +144,15 @@ class Metrics(Collector):
         self.web_requests.add(str(code))
         self.web_seconds.observe(seconds)
 
+    # told by whoever serves a scrape
+    def queue(self, figures: QueueFigures) -> None:
+        """How the queue is now."""
+        self._queue = figures
+
+    def queue_unknown(self) -> None:
+        """It cannot be told now: a gap is better than a stale number."""
+        self._queue = None
+
     def exposition(self) -> bytes:
         """The page Prometheus reads."""
         return generate_latest(self.registry)
@@ -155,9 +169,7 @@ class Metrics(Collector):
         yield _counters("jetmail_smtp_connections", "SMTP connections accepted, by listener.", ("listener",), self.connections_total)
         yield from _gauge("jetmail_smtp_connections_open", "SMTP connections open now.", self.connections)
         yield _counters("jetmail_deliveries", "Attempts to deliver that ended, by result and reason.", ("result", "reason"), self.deliveries)
-        yield from self._queue()
-        yield from _gauge("jetmail_queue_oldest_seconds", "Age of the oldest delivery that waits.", self.queue_oldest)
-        yield from _gauge("jetmail_destinations_down", "Destinations that do not accept mail now.", self.destinations_down)
+        yield from self._queue_families()
         yield from _gauge("jetmail_queue_window", "Deliveries held in memory.", self.window)
         yield _histogram("jetmail_commit_transactions", "Transactions in one group commit.", self.commit_transactions)
         yield _histogram("jetmail_commit_seconds", "Seconds from BEGIN to synced of one group commit.", self.commit_seconds)
@@ -166,14 +178,15 @@ class Metrics(Collector):
         yield _counters("jetmail_web_requests", "Web requests answered, by status code.", ("code",), self.web_requests)
         yield _histogram("jetmail_web_seconds", "Seconds a web request took.", self.web_seconds)
 
-    def _queue(self) -> Iterator[Metric]:
+    def _queue_families(self) -> Iterator[Metric]:
+        if (known := self._queue) is None:
+            return
         family = GaugeMetricFamily("jetmail_queue_deliveries", "Deliveries in the queue, by state.", labels=("state",))
-        try:
-            for state, count in self.queue().items():
-                family.add_metric((state,), count)
-        except Exception:
-            log.failure("a metric could not be read", metric=family.name)
+        family.add_metric(("queued",), known.queued)
+        family.add_metric(("held",), known.held)
         yield family
+        yield GaugeMetricFamily("jetmail_queue_oldest_seconds", "Age of the oldest delivery in the queue.", value=known.oldest)
+        yield GaugeMetricFamily("jetmail_destinations_down", "Destinations with mail waiting that do not accept it now.", value=known.down)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

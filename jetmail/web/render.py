@@ -107,11 +107,12 @@ def reason(word: str) -> str:
 
 
 def stamp(seconds: float | None, style: str = "second") -> Markup:
-    """<time> for an instant; `style` 'minute', 'second' or 'milli' is how fine people see it, 'full' is never without its day. An em dash for None."""
+    """<time> for an instant, a dash for None. `style` 'minute', 'second' or 'milli' is how fine people see it, 'full' is never without its day."""
     if seconds is None:
         return Markup('<span class="none">—</span>')
     at = _utc(seconds)
-    text = at.strftime("%Y-%m-%d %H:%M" if style == "minute" else "%Y-%m-%d %H:%M:%S") + (f".{at.microsecond // 1000:03d}" if style == "milli" else "")
+    text = at.strftime("%Y-%m-%d %H:%M" if style == "minute" else "%Y-%m-%d %H:%M:%S")
+    text += f".{at.microsecond // 1000:03d}" if style == "milli" else ""
     return Markup('<time datetime="{}" data-style="{}">{} UTC</time>').format(iso(seconds), style, text)
 
 
@@ -170,12 +171,20 @@ class Renderer:
     def __init__(self, templates: Path, static: dict[str, StaticFile], options: WebOptions, wall: Callable[[], float]) -> None:
         self._wall = wall
         self._environment = Environment(
-            loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined, auto_reload=False, trim_blocks=True, lstrip_blocks=True,
+            loader=FileSystemLoader(templates),
+            autoescape=True,
+            undefined=StrictUndefined,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
             finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else visible(value),
         )
-        self._environment.filters.update(stamp=stamp, span=span, size=size, count=count, status=status, reason=reason, iso=iso, ahead=self._ahead, ago=self._ago)
+        self._environment.filters.update(stamp=stamp, span=span, size=size, count=count, status=status, reason=reason, ahead=self._ahead)
         self._environment.globals.update(
-            brand=options.brand, poll_interval=options.poll_interval, statuses=tuple(Status), static=lambda name: f"/static/{name}?v={static[name].version}"
+            brand=options.brand,
+            poll_interval=options.poll_interval,
+            statuses=tuple(Status),
+            static=lambda name: f"/static/{name}?v={static[name].version}",
         )
 
     def page(self, template: str, **values: Any) -> str:
@@ -185,7 +194,3 @@ class Renderer:
     def _ahead(self, seconds: float) -> str:
         left = seconds - self._wall()
         return f"in {span(left)}" if left >= 1 else "now"
-
-    def _ago(self, seconds: float) -> str:
-        gone = self._wall() - seconds
-        return f"{span(gone)} ago" if gone >= 1 else "just now"

@@ -58,7 +58,7 @@ def make_site(options: WebOptions, services: WebServices) -> DoorSite:
     logs = LogPages(services.db, services.actor, renderer, services.wall, options.page_size)
     message = MessagePage(services.db, services.actor, renderer)
     queue = QueuePages(services.db, services.actor, renderer, services.wall, options.page_size)
-    monitor = MonitorPages(services.metrics, services.checks, services.clock)
+    monitor = MonitorPages(services.db, services.actor, services.metrics, services.checks, services.clock, services.wall)
     guard.route("/", _home)
     guard.route("/logs", logs.page)
     guard.route("/logs/rows", logs.rows)

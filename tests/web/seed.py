@@ -30,11 +30,24 @@ def delivery(recipient: str, status: str = "queued", *, target: str = "", reason
 def message(conn: Connection, number: int, received: float, sender: str, subject: str, *deliveries: NewDelivery, **more: Any) -> messages.Accepted:
     """One message with its deliveries; `number` makes its uid."""
     given: dict[str, Any] = {
-        "uid": f"{int(received * 1000):011x}{number:09x}", "direction": "inbound", "received": received, "sender": sender, "size": 4_321,
-        "content": Content(4_321, b"Subject: x\r\n\r\n") if any(item.status == "queued" for item in deliveries) else None, "deliveries": deliveries,
-        "header_from": sender, "subject": subject, "message_id": f"<{number}@example.net>", "client_address": "203.0.113.25", "client_port": 41_002,
-        "helo": "mx1.example.net", "tls": "TLSv1.3", "listener": "mx", "response": "250 2.0.0 Accepted", "claimed": False,
-    }  # fmt: skip
+        "uid": f"{int(received * 1000):011x}{number:09x}",
+        "direction": "inbound",
+        "received": received,
+        "sender": sender,
+        "size": 4_321,
+        "content": Content(4_321, b"Subject: x\r\n\r\n") if any(item.status == "queued" for item in deliveries) else None,
+        "deliveries": deliveries,
+        "header_from": sender,
+        "subject": subject,
+        "message_id": f"<{number}@example.net>",
+        "client_address": "203.0.113.25",
+        "client_port": 41_002,
+        "helo": "mx1.example.net",
+        "tls": "TLSv1.3",
+        "listener": "mx",
+        "response": "250 2.0.0 Accepted",
+        "claimed": False,
+    }
     return messages.accept(conn, NewMessage(**(given | more)))
 
 
@@ -98,45 +111,149 @@ def busy_morning(conn: Connection) -> dict[str, str]:
         return accepted
 
     later = put(14_900, "queued", "orders@shop.example", "Order 55-20931 confirmed", delivery("warehouse@slow.example"))
-    for age, reason, reply in ((14_899, "connect", "Connection refused by 192.0.2.50 port 25"), (14_830, "timeout", "No banner within 60 s"),
-                               (14_500, "deferred", "451 4.3.2 Please try again later"), (13_800, "connect", "Connection refused by 192.0.2.50 port 25"),
-                               (12_850, "tls", "TLS handshake failed: certificate verify failed"), (11_000, "connect", "Connection refused by 192.0.2.50 port 25"),
-                               (7_100, "connect", "Connection refused by 192.0.2.50 port 25")):  # fmt: skip
+    for age, reason, reply in (
+        (14_899, "connect", "Connection refused by 192.0.2.50 port 25"),
+        (14_830, "timeout", "No banner within 60 s"),
+        (14_500, "deferred", "451 4.3.2 Please try again later"),
+        (13_800, "connect", "Connection refused by 192.0.2.50 port 25"),
+        (12_850, "tls", "TLS handshake failed: certificate verify failed"),
+        (11_000, "connect", "Connection refused by 192.0.2.50 port 25"),
+        (7_100, "connect", "Connection refused by 192.0.2.50 port 25"),
+    ):
         has_tls = reason == "deferred"
-        attempt(conn, later, NOW - age, "later", reason, reply, host="mx.slow.example", address="192.0.2.50", tls="TLSv1.2" if has_tls else "", verified=False,
-                duration=60.0 if reason == "timeout" else 0.042)  # fmt: skip
+        attempt(
+            conn,
+            later,
+            NOW - age,
+            "later",
+            reason,
+            reply,
+            host="mx.slow.example",
+            address="192.0.2.50",
+            tls="TLSv1.2" if has_tls else "",
+            verified=False,
+            duration=60.0 if reason == "timeout" else 0.042,
+        )
     for index in range(6):
         more = put(13_000 - index * 1_400, "", "orders@shop.example", f"Order 55-{20_940 + index * 7} confirmed", delivery("warehouse@slow.example"))
-        attempt(conn, more, NOW - 7_100 + index, "later", "connect", "Connection refused by 192.0.2.50 port 25", host="mx.slow.example", address="192.0.2.50",
-                tls="", verified=False, again=NOW + 1_260 + index)  # fmt: skip
+        attempt(
+            conn,
+            more,
+            NOW - 7_100 + index,
+            "later",
+            "connect",
+            "Connection refused by 192.0.2.50 port 25",
+            host="mx.slow.example",
+            address="192.0.2.50",
+            tls="",
+            verified=False,
+            again=NOW + 1_260 + index,
+        )
     grey = put(2_400, "", "press@bureau.example", "Embargoed until Monday", delivery("desk@busy.example"))
-    attempt(conn, grey, NOW - 2_399, "later", "deferred", "450 4.2.1 Mailbox busy, try later", host="mx2.busy.example", address="2001:db8::25", again=NOW + 245)
+    attempt(
+        conn,
+        grey,
+        NOW - 2_399,
+        "later",
+        "deferred",
+        "450 4.2.1 Mailbox busy, try later",
+        host="mx2.busy.example",
+        address="2001:db8::25",
+        again=NOW + 245,
+    )
     conn.execute(
         "INSERT INTO destinations (name, failures, down_since, not_before, reason, reply) VALUES ('slow.example', 5, ?, ?, 'connect', ?)",
         (NOW - 12_850, NOW + 1_260, "Connection refused by 192.0.2.50 port 25"),
     )
     put(5_300, "held", "audit@bank.example", "Statement of account", delivery("cfo@partner.example", held=True))
-    put(3_900, "rejected", "sales@cheap-pills.example", "Re: your question", delivery("nobody@demo.test", "rejected", reason="unknown-recipient",
-        reply="550 5.1.1 <nobody@demo.test>: no such recipient"), response="550 5.1.1 <nobody@demo.test>: no such recipient", client_address="198.51.100.201")  # fmt: skip
+    put(
+        3_900,
+        "rejected",
+        "sales@cheap-pills.example",
+        "Re: your question",
+        delivery("nobody@demo.test", "rejected", reason="unknown-recipient", reply="550 5.1.1 <nobody@demo.test>: no such recipient"),
+        response="550 5.1.1 <nobody@demo.test>: no such recipient",
+        client_address="198.51.100.201",
+    )
     findings = [
-        {"symbol": "BAYES_SPAM", "score": 4.2, "detail": "0.993"}, {"symbol": "SPF_FAIL", "score": 2.0, "detail": "v=spf1 -all of lottery.example"},
-        {"symbol": "URL_SHORTENER", "score": 1.1, "detail": "bit.example/9aZ"}, {"symbol": "DKIM_VALID", "score": -0.3, "detail": "d=lottery.example s=k1"},
-    ]  # fmt: skip
-    put(2_900, "quarantined", "winner@lottery.example", "You have been selected ✉ claim within 24 h", delivery("m.okafor@demo.test", "quarantined", reason="suspect"),
-        score=7.0, findings=json.dumps(findings))  # fmt: skip
-    put(2_200, "spam", "gtube@spam.example", "Cheap watches, best price, no customs", delivery("info@demo.test", "spam", reason="spam",
-        reply="554 5.7.1 Message refused as spam"), score=18.4, findings=json.dumps([{"symbol": "GTUBE", "score": 15.0, "detail": ""}, *findings[:2]]),
-        response="554 5.7.1 Message refused as spam")  # fmt: skip
-    put(1_500, "blocked", "promo@discounts.example", "Only today: 90 % off everything", delivery("dana@demo.test", "blocked", reason="blocked",
-        reply="550 5.7.1 [RULE] Blocked by recipient policy"), response="550 5.7.1 [RULE] Blocked by recipient policy")  # fmt: skip
-    mixed = put(900, "mixed", "events@conference.example", "Your speaker slot: please confirm the room, the projector and the length of the talk before noon",
-        delivery("dana@demo.test"), delivery("gone@partner.example"), delivery("desk@busy.example", target="newsdesk@busy.example"), size=24_881_002)  # fmt: skip
+        {"symbol": "BAYES_SPAM", "score": 4.2, "detail": "0.993"},
+        {"symbol": "SPF_FAIL", "score": 2.0, "detail": "v=spf1 -all of lottery.example"},
+        {"symbol": "URL_SHORTENER", "score": 1.1, "detail": "bit.example/9aZ"},
+        {"symbol": "DKIM_VALID", "score": -0.3, "detail": "d=lottery.example s=k1"},
+    ]
+    put(
+        2_900,
+        "quarantined",
+        "winner@lottery.example",
+        "You have been selected ✉ claim within 24 h",
+        delivery("m.okafor@demo.test", "quarantined", reason="suspect"),
+        score=7.0,
+        findings=json.dumps(findings),
+    )
+    put(
+        2_200,
+        "spam",
+        "gtube@spam.example",
+        "Cheap watches, best price, no customs",
+        delivery("info@demo.test", "spam", reason="spam", reply="554 5.7.1 Message refused as spam"),
+        score=18.4,
+        findings=json.dumps([{"symbol": "GTUBE", "score": 15.0, "detail": ""}, *findings[:2]]),
+        response="554 5.7.1 Message refused as spam",
+    )
+    put(
+        1_500,
+        "blocked",
+        "promo@discounts.example",
+        "Only today: 90 % off everything",
+        delivery("dana@demo.test", "blocked", reason="blocked", reply="550 5.7.1 [RULE] Blocked by recipient policy"),
+        response="550 5.7.1 [RULE] Blocked by recipient policy",
+    )
+    mixed = put(
+        900,
+        "mixed",
+        "events@conference.example",
+        "Your speaker slot: please confirm the room, the projector and the length of the talk before noon",
+        delivery("dana@demo.test"),
+        delivery("gone@partner.example"),
+        delivery("desk@busy.example", target="newsdesk@busy.example"),
+        size=24_881_002,
+    )
     attempt(conn, mixed, NOW - 899.6, "delivered", "accepted", ok)
-    attempt(conn, mixed, NOW - 899.1, "never", "refused", "550 5.1.1 <gone@partner.example>: user unknown", to=1, host="mx.partner.example", address="192.0.2.77",
-            verified=False, tls="TLSv1.3")  # fmt: skip
+    attempt(
+        conn,
+        mixed,
+        NOW - 899.1,
+        "never",
+        "refused",
+        "550 5.1.1 <gone@partner.example>: user unknown",
+        to=1,
+        host="mx.partner.example",
+        address="192.0.2.77",
+        verified=False,
+        tls="TLSv1.3",
+    )
     event(conn, mixed, NOW - 899.1, "report", to=1, action="failed", uid=worth["rejected"], to_="events@conference.example")
-    attempt(conn, mixed, NOW - 898.8, "later", "deferred", "450 4.2.1 Mailbox busy, try later", to=2, host="mx2.busy.example", address="2001:db8::25", again=NOW + 245)
-    put(420, "nasty", NASTY, NASTY, delivery('"<b>x</b>"@demo.test', "rejected", reason="refused", reply="550 " + NASTY), helo=NASTY, response="550 " + NASTY)
+    attempt(
+        conn,
+        mixed,
+        NOW - 898.8,
+        "later",
+        "deferred",
+        "450 4.2.1 Mailbox busy, try later",
+        to=2,
+        host="mx2.busy.example",
+        address="2001:db8::25",
+        again=NOW + 245,
+    )
+    put(
+        420,
+        "nasty",
+        NASTY,
+        NASTY,
+        delivery('"<b>x</b>"@demo.test', "rejected", reason="refused", reply="550 " + NASTY),
+        helo=NASTY,
+        response="550 " + NASTY,
+    )
     put(260, "", "", "Undelivered mail returned to sender", delivery("orders@shop.example"))
     for age, index in ((150, 3), (95, 1), (41, 6), (12, 2)):
         sender, subject, recipient = plain[index]

@@ -54,9 +54,28 @@ class DoorTests(SynchronousTestCase):
 
     def test_host(self) -> None:
         """Only loopback and configured names are answered, whatever the port; a name an attacker points at us is misdirected."""
-        for host in ("localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "demo.localhost", "mail.example.com:443", "Mail.Example.Com."):
+        for host in (
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]:8080",
+            "demo.localhost",
+            "mail.example.com:443",
+            "Mail.Example.Com.",
+        ):
             self.assertEqual(200, fetch(self.site, "/", host=host).code, host)
-        for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "192.0.2.1", "[2001:db8::1]", "", "localhost:x", "[::1", "[::1]x"):
+        for host in (
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "192.0.2.1",
+            "[2001:db8::1]",
+            "",
+            "localhost:x",
+            "[::1",
+            "[::1]x",
+        ):
             self.assertEqual(421, fetch(self.site, "/", host=host).code, host)
 
     def test_host_missing_or_double(self) -> None:

@@ -54,7 +54,7 @@ def depth(conn: Connection) -> Depth:
 
 def lanes(conn: Connection, limit: int = 100) -> tuple[Lane, ...]:
     """The queue by destination, longest first."""
-    rows = conn.execute(
+    rows: list[tuple] = conn.execute(
         """SELECT q.destination, sum(1 - q.held) AS waiting, sum(q.held), min(q.queued), min(CASE WHEN q.held = 0 THEN q.next_attempt END),
                l.down_since, coalesce(l.reason, ''), coalesce(l.reply, ''), coalesce(l.not_before, 0), coalesce(l.suspended, 0)
            FROM (SELECT destination, held, queued, next_attempt FROM deliveries WHERE status = 'queued' AND held = 0

@@ -154,9 +154,9 @@ def instant(text: str, zone: tzinfo, *, is_end: bool) -> float:
     if not DATE.fullmatch(text):
         raise ValueError("no date")
     moment = datetime.fromisoformat(text)
-    if is_end:
-        moment += timedelta(days=1) if len(text) == 10 else timedelta(minutes=1) if len(text) == 16 else timedelta(seconds=1)
     try:
+        if is_end:
+            moment += timedelta(days=1) if len(text) == 10 else timedelta(minutes=1) if len(text) == 16 else timedelta(seconds=1)
         return moment.replace(tzinfo=zone).timestamp()
     except (OverflowError, OSError) as error:
         raise ValueError("out of range") from error
@@ -185,7 +185,8 @@ def _row(row: Any, now: float) -> Row:
     else:
         note = row.reply or row.response or row.reason
     sender = row.sender or "<>"
-    return Row(f"d{row.message_id}-{row.delivery_id}", row.uid, row.received, row.status, sender, row.recipient or "—", row.subject or "(no subject)", note)
+    place, subject = f"d{row.message_id}-{row.delivery_id}", row.subject or "(no subject)"
+    return Row(place, row.uid, row.received, row.status, sender, row.recipient or "—", subject, note)
 
 
 def _next(left: float) -> str:

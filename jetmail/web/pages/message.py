@@ -138,18 +138,21 @@ def _step(event: Any, recipient: str, message: Any) -> Step:
     if event.kind == "received":
         client, helo, listener = detail.get("client"), detail.get("helo"), detail.get("listener")
         encryption = detail.get("tls") or ("no encryption" if client else "")
-        bits = (f"greeted as {helo}" if helo else "", str(encryption), f"listener {listener}" if listener else "", size(message.size))
+        given = (f"greeted as {helo}" if helo else "", str(encryption), f"listener {listener}" if listener else "", size(message.size))
         title = f"Received from {client}" if client else "Created here"
-        return Step(event.at, title, "received", "received", bits=(*filter(None, bits), *_rest(detail, SAID_ON_ARRIVAL)), reply=str(detail.get("response") or ""))
-    if event.kind == "attempt" and detail.get("result") in RESULTS:
-        title, icon, tone = RESULTS[detail["result"]]
+        bits = (*filter(None, given), *_rest(detail, SAID_ON_ARRIVAL))
+        return Step(event.at, title, "received", "received", bits=bits, reply=str(detail.get("response") or ""))
+    result, action = str(detail.get("result")), str(detail.get("action"))
+    if event.kind == "attempt" and result in RESULTS:
+        title, icon, tone = RESULTS[result]
         where = str(detail.get("host") or detail.get("address") or "the destination")
         title = title.format(host=where, reason=reason(str(detail.get("reason", ""))))
-        host = (where,) if detail["result"] == "later" and detail.get("host") else ()
-        return Step(event.at, title, icon, tone, recipient, bits=(*host, *_route(detail), *_rest(detail, SAID_OF_ATTEMPT)), reply=str(detail.get("reply") or ""))
-    if event.kind == "report" and detail.get("action") in REPORTS:
+        host = (where,) if result == "later" and detail.get("host") else ()
+        bits = (*host, *_route(detail), *_rest(detail, SAID_OF_ATTEMPT))
+        return Step(event.at, title, icon, tone, recipient, bits=bits, reply=str(detail.get("reply") or ""))
+    if event.kind == "report" and action in REPORTS:
         to, uid = str(detail.get("to", "")), str(detail.get("uid", ""))
-        return Step(event.at, REPORTS[detail["action"]], "attempt", "", "", to, tuple(_rest(detail, SAID_OF_REPORT)), link=uid)
+        return Step(event.at, REPORTS[action], "attempt", "", "", to, tuple(_rest(detail, SAID_OF_REPORT)), link=uid)
     title, icon, tone = KINDS.get(event.kind, (event.kind.replace("-", " ").replace("_", " ").capitalize(), "note", ""))
     return Step(
         event.at,
@@ -178,7 +181,8 @@ def _judgement(message: Any, deliveries: Sequence[Any], kinds: set[str]) -> Iter
     title = "Judged" if message.score is None else f"Judged: score {message.score:g}"
     first = next(iter(rulings.values()), None)
     tone = first.status if first else ""
-    texts = [f"{Status(item.status).label}: {reason(item.reason)}" + (f", {item.recipient}" if len(deliveries) > 1 else "") for item in rulings.values()]
+    several = len(deliveries) > 1
+    texts = [f"{Status(item.status).label}: {reason(item.reason)}" + (f", {item.recipient}" if several else "") for item in rulings.values()]
     yield Step(message.received, title, "ruling", tone, "", "; ".join(texts[:10]), (), "", _findings(message.findings))
 
 
@@ -200,7 +204,7 @@ def _route(detail: Mapping[str, Any]) -> Iterator[str]:
     if "tls" in detail and address:
         if not detail["tls"]:
             # Before there was a conversation, that it was not encrypted says nothing.
-            if detail.get("reason") not in UNSPOKEN:
+            if str(detail.get("reason")) not in UNSPOKEN:
                 yield "no encryption"
         else:
             yield f"{detail['tls']}, certificate {'verified' if detail.get('verified') else 'not verified'}"
@@ -210,5 +214,6 @@ def _route(detail: Mapping[str, Any]) -> Iterator[str]:
 
 def _asked(message: Any) -> str:
     """The SMTP extensions the sender used (RFC 6531, 6152, 3461, 8689)."""
-    asked = [name for name, wanted in (("SMTPUTF8", message.smtputf8), ("8BITMIME", message.body == "8BITMIME"), ("REQUIRETLS", message.requiretls)) if wanted]
+    extensions = (("SMTPUTF8", message.smtputf8), ("8BITMIME", message.body == "8BITMIME"), ("REQUIRETLS", message.requiretls))
+    asked = [name for name, wanted in extensions if wanted]
     return ", ".join(asked + ([f"RET={message.ret}"] if message.ret else []) + ([f"ENVID={message.envid}"] if message.envid else []))

@@ -10,16 +10,21 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
+from jetmail.actions import stats
+from jetmail.actions.access import Actor
+from jetmail.errors import StoreError
+from jetmail.interfaces import IDatabase
 from jetmail.web.answer import JSON, Answer
-from jetmail.web.metrics import CONTENT_TYPE, Metrics
+from jetmail.web.metrics import CONTENT_TYPE, Metrics, QueueFigures
 
 CHECK_TIMEOUT = 3.0
+MAX_LANES = 1_000
 
 Check = Callable[[], Any]
 """-> True when well, or a Deferred of it."""
@@ -30,10 +35,15 @@ log = Logger()
 class MonitorPages:
     """Both addresses. `checks` by the name shown."""
 
-    def __init__(self, metrics: Metrics, checks: Mapping[str, Check], clock: IReactorTime) -> None:
+    def __init__(
+        self, db: IDatabase, actor: Actor, metrics: Metrics, checks: Mapping[str, Check], clock: IReactorTime, wall: Callable[[], float]
+    ) -> None:
+        self._db = db
+        self._actor = actor
         self._metrics = metrics
         self._checks = checks
         self._clock = clock
+        self._wall = wall
 
     async def health(self, request: IRequest) -> Answer:
         """Is the process well?"""
@@ -42,8 +52,17 @@ class MonitorPages:
         body = json.dumps({"status": "ok" if well else "failed", "checks": words}) + "\n"
         return Answer(body, 200 if well else 503, JSON)
 
-    def metrics(self, request: IRequest) -> Answer:
-        """What the process counted."""
+    async def metrics(self, request: IRequest) -> Answer:
+        """What the process counted, and how the queue is. A store that does not answer takes its own figures from the page and no others."""
+        try:
+            found = await stats.queue(self._db, self._actor, lanes=MAX_LANES).addTimeout(CHECK_TIMEOUT, self._clock)
+        except (StoreError, TimeoutError):
+            self._metrics.queue_unknown()
+        else:
+            if found.depth is not None:
+                oldest = self._wall() - found.depth.oldest if found.depth.oldest is not None else 0.0
+                down = sum(lane.down_since is not None for lane in found.lanes)
+                self._metrics.queue(QueueFigures(found.depth.queued, found.depth.held, max(0.0, oldest), down))
         return Answer(self._metrics.exposition(), 200, CONTENT_TYPE)
 
     def _ask(self, name: str, check: Check) -> Deferred[str]:

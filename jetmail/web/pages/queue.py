@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 
 from twisted.web.iweb import IRequest
 
+from jetmail.actions import stats
 from jetmail.actions.access import Actor
 from jetmail.actions.queue import Selection, listing
-from jetmail.actions.stats import overview
 from jetmail.errors import UsageError
 from jetmail.interfaces import IDatabase
 from jetmail.web.answer import Answer
@@ -52,12 +52,12 @@ class QueuePages:
         selection = Selection(destination=asked["destination"].lower(), text=asked["text"])
         # One more than fits tells whether there is a next page.
         rows = await listing(self._db, self._actor, selection, now=now, limit=self._page_size + 1, before=int(before or 0))
-        figures = await overview(self._db, self._actor, now=now, period=0.0, lanes=MAX_LANES)
+        figures = await stats.queue(self._db, self._actor, lanes=MAX_LANES)
         shown = rows[: self._page_size]
         return {
             "asked": asked,
             "rows": shown,
-            "depth": figures.queue,
+            "depth": figures.depth,
             "lanes": figures.lanes,
             "has_all_lanes": len(figures.lanes) < MAX_LANES,
             "now": now,
