@@ -10,7 +10,8 @@ Which host (RFC 5321 5.1)
   NEVER: a 5xx is returned at once.
 - Once content is on its way a loss or a time-out means LATER, without another host: the peer may have it.
 - A kept connection that ends before it answered anything is no host's fault: a fresh one is dialled.
-- Opportunistic TLS whose handshake fails: the same address again, in clear, and the host is remembered (ClientTls).
+- Opportunistic TLS that fails or hangs, from STARTTLS to the end of the handshake: the same address again, in clear, and the host is remembered
+  (ClientTls).
 
 Which transactions
 - At most `recipients_per_transaction`, or the peer's RCPTMAX. 452 (or the 552 of old peers) to a recipient after others were accepted means 'too
@@ -128,6 +129,9 @@ class _Attempt:
     # From route to connection.
 
     def begin(self) -> None:
+        if not self._pending:
+            self._finish()
+            return
         try:
             router = self._deliverer.router
             known = router.known(self._job.destination)
@@ -349,7 +353,8 @@ class _Attempt:
             self._advance()
             return
         if not connection.is_ready:
-            if kind is FaultKind.TLS and key.tls is TlsMode.OPPORTUNISTIC and phase is Phase.TLS:
+            at_tls = phase in (Phase.STARTTLS, Phase.TLS) and kind in (FaultKind.TLS, FaultKind.LOST, FaultKind.TIMEOUT)
+            if at_tls and key.tls is TlsMode.OPPORTUNISTIC:
                 self._deliverer.tls.mark_broken(key.host)
                 pool.alive(key)
                 self._advance()

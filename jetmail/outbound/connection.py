@@ -302,8 +302,9 @@ class Connection(TwistedProtocol):
         self._flush()
 
     def _stop_feed(self) -> None:
-        if self._feed is not None:
-            self._feed = None
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.stopProducing()
             self.transport.unregisterProducer()  # type: ignore[union-attr]
 
     def _flush(self) -> None:
@@ -374,6 +375,9 @@ class _Feed:
 
     def stopProducing(self) -> None:
         self._left = -1
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()  # a generator holds the file open
 
 
 class OneConnection(Factory):

@@ -54,5 +54,4 @@ class DeliveryOptions:
     recipients_per_transaction: int = 100
     send_8bit_anyway: bool = True
     bdat: bool = False
-    chunk_size: int = 65536  # octets of large content read and written at a time
     timeouts: Timeouts = field(default_factory=Timeouts)

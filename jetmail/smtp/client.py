@@ -26,6 +26,9 @@ from jetmail.smtp.phases import Event, Fault, FaultKind, Phase
 from jetmail.smtp.replies import GarbledReply, ReplyReader
 from jetmail.smtp.stuffing import LineEnds, Stuffer
 
+MAX_KEPT_LINES = 8  # of a reply, in outcomes, logs and bounces
+MAX_KEPT_LINE = 510
+
 
 class ClientSession:
     """One connection's conversation. `hostname` is what EHLO says, an ASCII name or literal."""
@@ -189,7 +192,7 @@ class ClientSession:
             return Event.AUTHENTICATED
         if code == 334 and self._secret:
             return self._next(lambda: self._say(self._secret.pop(0), Phase.AUTH))
-        return self._fail(FaultKind.CLOSING if code == 421 else FaultKind.AUTH, Reply.parse(code, lines))
+        return self._fail(FaultKind.CLOSING if code == 421 else FaultKind.AUTH, _reply(code, lines))
 
     def _on_rset(self, code: int, lines: list[str]) -> Event | None:
         if code == 421:
@@ -210,7 +213,7 @@ class ClientSession:
         elif code < 400:
             return self._broken("a 3xx answer to MAIL")
         else:
-            self._mail_refusal = Reply.parse(code, lines)
+            self._mail_refusal = _reply(code, lines)
             if not self.extensions.pipelining:
                 return self._settle(self._mail_refusal)
         if self.extensions.pipelining:
@@ -226,7 +229,7 @@ class ClientSession:
         elif code < 400:
             return self._broken("a 3xx answer to RCPT")
         else:
-            self.results[self._turn] = Reply.parse(code, lines)
+            self.results[self._turn] = _reply(code, lines)
         self._turn += 1
         pipelining = self.extensions.pipelining
         if self._turn < len(self._rcpts):
@@ -247,7 +250,7 @@ class ClientSession:
             return self._closing(code, lines)
         if code < 400:
             return self._broken("neither 354 nor a refusal in answer to DATA")
-        return self._settle(self._mail_refusal or Reply.parse(code, lines))
+        return self._settle(self._mail_refusal or _reply(code, lines))
 
     def _on_content(self, code: int, lines: list[str]) -> Event | None:
         if self._chunks and code < 300:
@@ -256,7 +259,7 @@ class ClientSession:
         if code < 400:
             return self._broken("an answer before the content was sent")
         self.is_over = True  # the peer waits for the rest of the content, or is gone
-        return self._settle(Reply.parse(code, lines))
+        return self._settle(_reply(code, lines))
 
     def _on_final(self, code: int, lines: list[str]) -> Event | None:
         if self._chunks > 1:
@@ -270,7 +273,7 @@ class ClientSession:
             self.is_over = True
         elif code < 300:
             self._owes_rset = False
-        return self._settle(Reply.parse(code, lines))
+        return self._settle(_reply(code, lines))
 
     def _on_empty(self, code: int, lines: list[str]) -> Event | None:
         self.is_over = code == 421
@@ -330,10 +333,10 @@ class ClientSession:
     def _refused_greeting(self, code: int, lines: list[str]) -> Event:
         if code < 400:
             return self._broken("an unexpected answer in greeting")
-        return self._fail(FaultKind.GREETING, Reply.parse(code, lines))
+        return self._fail(FaultKind.GREETING, _reply(code, lines))
 
     def _closing(self, code: int, lines: list[str]) -> Event:
-        return self._fail(FaultKind.CLOSING, Reply.parse(code, lines))
+        return self._fail(FaultKind.CLOSING, _reply(code, lines))
 
     def _out_of_step(self) -> Event:
         return self._broken("it answered a command before it was sent")
@@ -346,6 +349,11 @@ class ClientSession:
         self.phase = Phase.CLOSED
         self._out = b""
         return Event.FAILED
+
+
+def _reply(code: int, lines: list[str]) -> Reply:
+    """A peer's reply as it is kept: its first lines say it all."""
+    return Reply.parse(code, [line[:MAX_KEPT_LINE] for line in lines[:MAX_KEPT_LINES]])
 
 
 _HANDLERS = {

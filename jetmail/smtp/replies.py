@@ -1,11 +1,15 @@
 """A peer's replies, read from octets in any pieces (RFC 5321 4.2, 4.5.3.1.5).
 
-Lines may end in LF alone, as some peers send them; text that is no UTF-8 is kept with replacement marks. A line past 2,048 octets, a reply past 128
-lines, a code outside 200-599 or one that changes within a reply raises GarbledReply: what follows cannot be trusted and the connection must end.
+Lines may end in LF alone, as some peers send them; text that is no UTF-8 is kept with replacement marks, without control characters. A line past
+2,048 octets, a reply past 128 lines, a code outside 200-599 or one that changes within a reply raises GarbledReply: what follows cannot be trusted
+and the connection must end.
 """
 
 from __future__ import annotations
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # of terminals, lines and text direction
 MAX_LINE = 2048  # RFC 5321 4.5.3.1.5 asks for 512; peers with long texts exist
 MAX_LINES = 128
 
@@ -55,6 +59,8 @@ class ReplyReader:
             if self._lines and code != self._code:
                 raise GarbledReply("the code changes within a reply")
             text = line[4:].rstrip(b"\r").decode("utf-8", "replace")
+            if not text.isprintable():
+                text = _CONTROL.sub(" ", text)
             if mark == b"-":
                 if len(self._lines) >= MAX_LINES - 1:
                     raise GarbledReply("a reply has too many lines")

@@ -21,7 +21,7 @@ from jetmail.outbound.job import DeliveryOptions
 from jetmail.outbound.pool import Pool, PoolOptions
 from jetmail.outbound.route import Destination, RouteOptions, Router
 from jetmail.outbound.tls import ClientTls, TlsMode, TlsOptions
-from tests.fakes import FakeDialer, FakeEntropy, FakePeer, FakeResolver
+from tests.fakes import CLOSE, FakeDialer, FakeEntropy, FakePeer, FakeResolver
 from tests.outbound.delivering import job
 
 EHLO_TLS = b"250-peer.test\r\n250-PIPELINING\r\n250-REQUIRETLS\r\n250 starttls\r\n"
@@ -191,6 +191,19 @@ class TlsTests(SynchronousTestCase):
             self.clock.advance(1)
             self.dialer.pump()
         self.assertEqual(found[0][1].reason, "timeout")
+
+    def test_opportunistic_hangs(self) -> None:
+        """A handshake that hangs, or a peer that leaves at STARTTLS, is broken TLS too: clear text on a fresh connection."""
+        for answers in ({}, {"STARTTLS": CLOSE}):
+            self.setUp()
+            self.deliverer(TlsMode.OPPORTUNISTIC, None, answers)
+            found: list[Any] = []
+            self.subject.deliver(job()).addCallback(found.append)
+            for _ in range(62):
+                self.dialer.pump()
+                self.clock.advance(1)
+            self.dialer.pump()
+            self.assertEqual((found[0][1].result, found[0][1].tls), (Result.DELIVERED, ""))
 
     def test_no_sessions(self) -> None:
         """No session is kept, so none can be shown to another host."""

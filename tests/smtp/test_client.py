@@ -255,6 +255,13 @@ def test_auth_refused() -> None:
     assert greeted(EHLO_BARE).auth("user", "secret") is Event.FAILED
 
 
+def test_kept() -> None:
+    """Of an endless reply the first lines are kept."""
+    session = started(1)
+    session.receive(b"550-" + b"x" * 2000 + b"\r\n" + b"550-y\r\n" * 100 + b"550 z\r\n" + b"503 no\r\n503 no\r\n")
+    assert len(str(session.results[0])) < 1000
+
+
 def test_quit() -> None:
     """QUIT is answered, and nothing after it is read."""
     session = greeted()

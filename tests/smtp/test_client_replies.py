@@ -66,6 +66,11 @@ def test_garbled(octets: bytes) -> None:
         read(octets)
 
 
+def test_control_characters() -> None:
+    """Nothing of a reply can steer a terminal or break a line of a log."""
+    assert read(b"250 a\x1b[2Jb\x07\xc2\x85c\xe2\x80\xaed\r\n") == [(250, ["a [2Jb  c d"])]
+
+
 def test_longest() -> None:
     """A reply of exactly the allowed lines is read."""
     assert len(read(b"250-x\r\n" * (MAX_LINES - 1) + b"250 x\r\n")[0][1]) == MAX_LINES
