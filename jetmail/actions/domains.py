@@ -297,7 +297,7 @@ def _flag(field: str, value: Any) -> bool:
 def _split_port(text: str) -> tuple[str, int]:
     if not text:
         raise UsageError("destination", "says nothing; write HOST:PORT")
-    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(\d{1,6}))?", text)
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::([0-9]{1,6}))?", text)
     if bracketed:
         return bracketed[1], int(bracketed[2] or 25)
     if text.count(":") > 1:
@@ -315,14 +315,14 @@ def _host(text: str) -> str:
         pass
     if ":" in text:
         raise UsageError("destination", f"'{text}' is no IPv6 address; with a port write [ADDRESS]:PORT")
-    if re.fullmatch(r"[\d.]+", text):
-        raise UsageError("destination", f"'{text}' is no IPv4 address")
     try:
         name = parse_domain(text.removesuffix("."))
     except AddressError as error:
         raise UsageError("destination", f"'{text}': {error}") from None
     if name.startswith("["):
         raise UsageError("destination", f"'{text}' is no host")
+    if name.rpartition(".")[2].isdigit():  # RFC 1123 2.1: no host name ends in a number
+        raise UsageError("destination", f"'{text}' is no IPv4 address")
     return name
 
 

@@ -268,7 +268,8 @@ class TablesTests(SynchronousTestCase):
             rules.put(self.conn, StoredRule(f"a-{name}", "address", f"a@{name}", "block", "n"))
         self.assertTrue(domains.remove(self.conn, "demo.test"))
         self.assertFalse(domains.remove(self.conn, "demo.test"))
-        counts = [self.conn.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("domain_destinations", "recipients", "aliases", "rules")]
+        tables = ("domain_destinations", "recipients", "aliases", "rules")
+        counts = [self.conn.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
         self.assertEqual(counts, [1, 1, 1, 2])
 
     def test_recipients(self) -> None:

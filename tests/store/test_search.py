@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -198,7 +197,8 @@ class LargeLogTests(SynchronousTestCase):
         self.conn.execute("BEGIN")
         self.conn.execute(
             """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
-               INSERT INTO messages (uid, direction, received, size, sender, subject) SELECT printf('%020x', i), 'inbound', i, 1, 'b@example.org', 's' FROM n"""
+               INSERT INTO messages (uid, direction, received, size, sender, subject)
+               SELECT printf('%020x', i), 'inbound', i, 1, 'b@example.org', 's' FROM n"""
         )
         self.conn.execute(
             """INSERT INTO deliveries (message_id, recipient, domain, target, destination, status, queued)
@@ -208,7 +208,8 @@ class LargeLogTests(SynchronousTestCase):
 
     def slices(self, asked: Criteria, within: Within = Within()) -> tuple[int, list[LogRow], int]:
         """(slices, rows, most work of one slice in units of a thousand SQLite instructions)."""
-        cursor, count, rows, worst = Cursor(), 0, [], 0
+        rows: list[LogRow] = []
+        cursor, count, worst = Cursor(), 0, 0
         ticks: list[int] = []
         self.conn.set_progress_handler(lambda: ticks.append(1), 1000)  # returns None, that is: go on
         while True:
