@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,7 +24,8 @@ MAX_PATH = 254  # RFC 5321 4.5.3.1.3: 256 with the angle brackets
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 _UTEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]"
 _DOT_STRING = re.compile(rf"{_UTEXT}+(?:\.{_UTEXT}+)*")
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+# RFC 5321 has letters, digits and inner hyphens; hosts with an underscore exist, send mail, and cannot be mistaken for anything else.
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _PLAIN = re.compile(rf"({_ATEXT}+(?:\.{_ATEXT}+)*)@({_LABEL}(?:\.{_LABEL})*)")
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*)"')
@@ -64,7 +66,8 @@ class Address:
 def parse(text: str) -> Address:
     """`local@domain` -> Address. Accepts what RFC 5321 4.1.2 and RFC 6531 3.3 accept, nothing more. Raises AddressError."""
     if len(text) <= MAX_PATH and (plain := _PLAIN.fullmatch(text)) and len(plain[1]) <= MAX_LOCAL and len(plain[2]) <= 253:
-        return Address(plain[1], plain[2].lower()) if "xn--" not in text.lower() else Address(plain[1], parse_domain(plain[2]))
+        domain = plain[2].lower()
+        return Address(plain[1], domain if "xn--" not in domain else parse_domain(domain))
     local, domain = _split(text)
     if len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL:
         raise AddressError(f"local part is longer than {MAX_LOCAL} octets")
@@ -80,8 +83,10 @@ def parse_domain(text: str) -> str:
         return _parse_literal(text)
     if len(text) > MAX_DOMAIN:
         raise AddressError("domain is too long")
-    if text.isascii() and "xn--" not in text.lower():
+    if text.isascii():
         domain = text.lower()
+        if "xn--" in domain and not all(map(_is_encoded, domain.split("."))):
+            raise AddressError("domain is not a valid internationalised name")
     else:
         try:
             domain = idna.encode(text, uts46=True).decode("ascii").lower()
@@ -100,6 +105,20 @@ def display_domain(domain: str) -> str:
         return idna.decode(domain)
     except (idna.IDNAError, UnicodeError):
         return domain
+
+
+def _is_encoded(label: str) -> bool:
+    """False for an A-label that encodes nothing, or what no U-label can be (capitals, unnormalised or unprintable text). Which characters are fit for
+    a name is otherwise the registry's affair: there are registered names that today's tables refuse (RFC 5891 4.5)."""
+    if not label.startswith("xn--"):
+        return True
+    try:
+        decoded = label[4:].encode("ascii").decode("punycode")
+        if decoded.encode("punycode").decode("ascii") != label[4:]:
+            return False
+    except (ValueError, OverflowError):
+        return False
+    return not decoded.isascii() and decoded.isprintable() and unicodedata.normalize("NFKC", decoded.lower()) == decoded
 
 
 def _split(text: str) -> tuple[str, str]:

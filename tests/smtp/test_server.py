@@ -51,10 +51,25 @@ LINES = st.sampled_from(
         b"A" * 13000 + b"\r\n",
     ]
 )
-STREAMS = st.lists(LINES | st.binary(max_size=12), max_size=25).map(b"".join)
-GREETED = st.sampled_from(
-    [b"", b"EHLO c\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n", b"EHLO c\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n"]
+MAIL = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n"
+SCENES = st.sampled_from(
+    [
+        MAIL,
+        MAIL + b"DATA\r\n",
+        MAIL + b"DATA\r\nx: y\r\n\r\n..z\r\n.\r\n",
+        MAIL + b"BDAT 5\r\na\r\nb\r",
+        MAIL + b"BDAT 5\r\na\r\nb\rBDAT 3 LAST\r\n\nxy",
+        MAIL + b"BDAT 4\r\na\nb\nBDAT 2 LAST\r\n\r\n",
+        MAIL + b"BDAT 2900\r\n" + b"l" * 2900,
+        MAIL + b"DATA\r\n" + b"long\r\n" * 600,
+        b"BDAT 200 LAST\r\n" + b"k" * 200,
+        b".\r\n",
+        b"\r\n.\r\n",
+        b"RSET\r\n",
+    ]
 )
+STREAMS = st.lists(SCENES | SCENES | SCENES | LINES | st.binary(max_size=6), max_size=14).map(b"".join)
+GREETED = st.sampled_from([b"", b"EHLO c\r\n", b"EHLO c\r\n", b"EHLO c\r\n" + MAIL + b"DATA\r\n", b"EHLO c\r\n" + MAIL])
 OPTIONS = {
     kind: SessionOptions("mx.test", kind, max_size=3000, max_overrun=100_000, max_errors=8, max_junk=8)
     for kind in ("mx", "submission", "submissions")
@@ -131,7 +146,7 @@ def test_any_octets_any_split(kind: str, start: bytes, stream: bytes, cuts: list
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(LINES, max_size=12).map(b"".join), st.integers(1, 700))
+@given(st.lists(SCENES | LINES, max_size=12).map(lambda parts: b"EHLO c\r\n" + b"".join(parts)), st.integers(1, 700))
 def test_one_question_at_a_time(stream: bytes, size: int) -> None:
     """Octets that come while a question is open change nothing of the order: as if each answer had been given at once."""
     options = OPTIONS["mx"]
