@@ -8,7 +8,7 @@ wants TLS 1.2 or later and accepts any certificate. `verified` wants a chain to 
 Sessions and tickets are never kept, so none can be offered to another host. Trust comes from the file named in the options, or from the system's
 bundle.
 
-Raises ConfigError when the CA file cannot be read; handshakes raise nothing: `facts` tells what a finished one is worth.
+ClientTls raises ConfigError when its CA file cannot be read; handshakes raise nothing: `facts` tells what a finished one is worth.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ class ClientTls:
         self._seconds = seconds
         self._contexts: dict[bool, SSL.Context] = {}
         self._broken: dict[str, float] = {}
+        if options.ca_file:
+            self._context(strict=True)  # a wrong file is for whoever starts the process, not for the first message
 
     def creator(self, host: str, mode: TlsMode) -> HostTls:
         """The argument for `startTLS` towards `host`, new for every connection."""
