@@ -74,8 +74,8 @@ def attempt(
     conn.execute("UPDATE deliveries SET status = ?, reason = ?, reply = ?, next_attempt = ?, finished = ? WHERE id = ?", values)
 
 
-def busy_morning(conn: Connection) -> dict[str, str]:
-    """Fill the store up to NOW. -> the uids of messages worth opening, by a word for each."""
+def busy_morning(conn: Connection, hostile: bool = True) -> dict[str, str]:
+    """Fill the store up to NOW, with a `hostile` message or without. -> the uids of messages worth opening, by a word for each."""
     worth: dict[str, str] = {}
     ok = "250 2.0.0 Ok: queued as 4XbC1n2Zyz"
     plain = (
@@ -245,15 +245,16 @@ def busy_morning(conn: Connection) -> dict[str, str]:
         address="2001:db8::25",
         again=NOW + 245,
     )
-    put(
-        420,
-        "nasty",
-        NASTY,
-        NASTY,
-        delivery('"<b>x</b>"@demo.test', "rejected", reason="refused", reply="550 " + NASTY),
-        helo=NASTY,
-        response="550 " + NASTY,
-    )
+    if hostile:
+        put(
+            420,
+            "nasty",
+            NASTY,
+            NASTY,
+            delivery('"<b>x</b>"@demo.test', "rejected", reason="refused", reply="550 " + NASTY),
+            helo=NASTY,
+            response="550 " + NASTY,
+        )
     put(260, "", "", "Undelivered mail returned to sender", delivery("orders@shop.example"))
     for age, index in ((150, 3), (95, 1), (41, 6), (12, 2)):
         sender, subject, recipient = plain[index]

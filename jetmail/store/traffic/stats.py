@@ -19,7 +19,8 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The part of the queue that goes to one destination. `not_before`: when it is dialled again while it is down; `reason` and `reply` say why it is."""
+    """The part of the queue that goes to one destination. While that is down it is dialled again at `not_before`, and `reason` and `reply` say why.
+    `suspended` is 0 or 1: whether people suspended it."""
 
     destination: str
     queued: int
@@ -30,7 +31,7 @@ class Lane:
     reason: str
     reply: str
     not_before: float
-    suspended: bool
+    suspended: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def depth(conn: Connection) -> Depth:
 
 def lanes(conn: Connection, limit: int = 100) -> tuple[Lane, ...]:
     """The queue by destination, longest first."""
-    rows: list[tuple] = conn.execute(
+    rows = conn.execute(
         """SELECT q.destination, sum(1 - q.held) AS waiting, sum(q.held), min(q.queued), min(CASE WHEN q.held = 0 THEN q.next_attempt END),
                l.down_since, coalesce(l.reason, ''), coalesce(l.reply, ''), coalesce(l.not_before, 0), coalesce(l.suspended, 0)
            FROM (SELECT destination, held, queued, next_attempt FROM deliveries WHERE status = 'queued' AND held = 0
@@ -63,7 +64,7 @@ def lanes(conn: Connection, limit: int = 100) -> tuple[Lane, ...]:
            GROUP BY q.destination ORDER BY waiting DESC, q.destination LIMIT ?""",
         (limit,),
     ).fetchall()
-    return tuple(Lane(*row[:9], bool(row[9])) for row in rows)
+    return tuple(Lane(*row) for row in rows)
 
 
 def by_status(conn: Connection, since: float, domains: tuple[str, ...] | None = None) -> dict[str, int]:
