@@ -55,8 +55,8 @@ class RecipientStatus:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`reporting_mta` our host name, `to` the sender of the original, `original` its octets: all of it when `is_full`, else up to the empty line; b''
-    when it is lost. `boundary` 1 to 70 letters and digits. All recipients share one action."""
+    """`reporting_mta` our host name, `to` the sender of the original, `original` its octets, b'' when they are lost; all of them are returned when
+    `is_full` and they are 7-bit, else the header. `boundary` 1 to 70 letters and digits. All recipients share one action."""
 
     reporting_mta: str
     to: str
@@ -169,7 +169,7 @@ def _original(report: Report) -> bytes:
     original = report.original
     if report.is_full and original.isascii():
         return b"Content-Type: message/rfc822\r\nContent-Description: Undelivered message\r\n\r\n" + original
-    header = original if not report.is_full else header_of(original)
+    header = header_of(original)
     head = b"Content-Type: text/rfc822-headers"
     if header.isascii():
         return head + b"\r\nContent-Description: Undelivered message headers\r\n\r\n" + header
@@ -198,7 +198,8 @@ def _clean(text: str) -> str:
 
 
 def _ascii(text: str) -> str:
-    return _clean(text).encode("ascii", "replace").decode("ascii")
+    # One space at a time: a folded line of nothing but spaces would end the block for some readers.
+    return " ".join(_clean(text).encode("ascii", "replace").decode("ascii").split())
 
 
 def _from_xtext(text: str) -> str:

@@ -148,8 +148,11 @@ class Lookout:
         known = self._window.ids
         found: dict[int, tuple[MessageFacts, list[Due]]] = {}
         for facts, due in rows:
-            if due.id in known or wanted <= 0:
+            if due.id in known:
                 continue
+            if wanted <= 0:
+                lane.more = True
+                break
             wanted -= 1
             if due.reason == OPERATOR:
                 self._give_back(facts, due)

@@ -34,7 +34,7 @@ SCHEDULE = ScheduleOptions(jitter=0.0)
 
 
 class FakeDeliverer:
-    """`answers`: what each destination says: an Outcome, an exception, or a callable of the job. `hold` keeps attempts on the wire until `release`."""
+    """`answers`: what each destination says: Outcome, exception or callable of the job. `hold` keeps attempts on the wire until `release`."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Outcome | Exception | Callable[[Job], Outcome]] = {}

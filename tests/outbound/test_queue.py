@@ -224,7 +224,8 @@ class Faults(SynchronousTestCase):
         one.db.is_full = False
         one.turn(60)
         self.assertEqual(one.count("status = 'delivered'"), 4)
-        self.assertEqual(sorted(due.recipient for job in one.deliverer.jobs for due in job.deliveries), [f"u{number}@demo.test" for number in range(4)])
+        sent = sorted(due.recipient for job in one.deliverer.jobs for due in job.deliveries)
+        self.assertEqual(sent, [f"u{number}@demo.test" for number in range(4)])
         self.assertTrue(self.flushLoggedErrors())
 
     def test_claim_fails(self) -> None:
