@@ -12,6 +12,7 @@ Raises ConfigError from the constructor, SystemExit with a sentence from the two
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -344,6 +345,10 @@ class Appliance(Service):
             self.log.warn("cannot listen on {path}: changes of the command line are noticed a little later", path=str(path), reason=str(error))
 
     def _ready(self) -> None:
+        # What boot made stays for good: out of the collector's sight. Sessions are freed by reference counts; the collector need only look now and then.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         ports = " ".join(f"{name}={port}" for name, port in self.listeners.ports.items())
         web = f" web=http://{_bracketed(self.config.web.address)}:{self._pages.getHost().port}/" if self._pages is not None else ""
         self.log.info("ready", hostname=self.hostname, ports=ports)
