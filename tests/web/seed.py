@@ -133,6 +133,7 @@ def busy_morning(conn: Connection, hostile: bool = True) -> dict[str, str]:
             tls="TLSv1.2" if has_tls else "",
             verified=False,
             duration=60.0 if reason == "timeout" else 0.042,
+            again=NOW + 1_260,
         )
     for index in range(6):
         more = put(13_000 - index * 1_400, "", "orders@shop.example", f"Order 55-{20_940 + index * 7} confirmed", delivery("warehouse@slow.example"))

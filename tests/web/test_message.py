@@ -36,7 +36,7 @@ class MessageTests(PortalTestCase):
         self.assertIn("7 attempts so far", text)
         self.assertIn("Last failure: could not be reached (connect)", text)
         self.assertIn("Connection refused by 192.0.2.50 port 25", text)
-        self.assertRegex(text, r"Next attempt <strong>in 1 min</strong> \(<time")
+        self.assertRegex(text, r"Next attempt <strong>in 21 min</strong> \(<time")
 
     def test_held(self) -> None:
         """A held message says so instead of naming a time that will not come."""
