@@ -1,0 +1,1 @@
+"""Judgement: verdicts, the chain, conditions, the shipped rules."""
