@@ -86,7 +86,7 @@ criteria_of_any_kind = st.builds(
     score_min=st.sampled_from((None, None, 4.5)),
     score_max=st.sampled_from((None, None, 4.5)),
     direction=st.sampled_from(("", "", "inbound")),
-    user=st.sampled_from(("", "", "shop")),
+    user=st.sampled_from(("", "", "SHO")),
     host=st.sampled_from(("", "", "MX.demo", "relay")),
     address=st.sampled_from(("", "", *ADDRESSES)),
 )
@@ -129,7 +129,7 @@ def meets(stored: Stored, index: int | None, asked: Criteria, within: Within) ->
         asked.score_min is None or (new.score is not None and new.score >= asked.score_min),
         asked.score_max is None or (new.score is not None and new.score <= asked.score_max),
         asked.direction in ("", new.direction),
-        asked.user in ("", new.user),
+        contains(new.user, asked.user),
         contains(new.helo, asked.host) or any(contains(detail.get("host", ""), asked.host) for detail in details),
         asked.address in ("", new.client_address) or any(detail.get("address") == asked.address for detail in details),
         (within.domains is None and within.addresses is None)

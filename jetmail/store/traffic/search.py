@@ -165,6 +165,7 @@ def conditions(conn: Connection, criteria: Criteria, within: Within) -> tuple[li
         (criteria.recipient, ("d.recipient", "d.target")),
         (criteria.response, ("m.response",)),
         (criteria.reply, ("d.reply",)),
+        (criteria.user, ("m.user",)),
     ):
         if text:
             clauses, needle = zip(*(_contains(conn, column, text) for column in columns), strict=True)
@@ -173,7 +174,6 @@ def conditions(conn: Connection, criteria: Criteria, within: Within) -> tuple[li
         (criteria.uid, "m.uid = ?"),
         (criteria.domain, "d.domain = ?"),
         (criteria.direction, "m.direction = ?"),
-        (criteria.user, "m.user = ?"),
     ):
         if wanted:
             add(condition, wanted)
