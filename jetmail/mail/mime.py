@@ -21,6 +21,7 @@ from jetmail.mail import encoded
 
 MAX_PARTS = 500
 MAX_DEPTH = 16
+MAX_ENTITIES = 1_000  # parts, and multiparts that hold them
 MAX_HITS = 5_000  # boundary look-alikes
 MAX_PART_HEADER = 8 * 1024
 MAX_TEXT = 256 * 1024  # characters of decoded text in all
@@ -85,12 +86,13 @@ class Structure:
 class _Walk:
     """The state of one reading: what was found and what may still be spent."""
 
-    __slots__ = ("flaws", "hits", "octets", "parts")
+    __slots__ = ("entities", "flaws", "hits", "octets", "parts")
 
     def __init__(self, octets: bytes) -> None:
         self.octets = octets
         self.parts: list[Part] = []
         self.flaws: set[str] = set()
+        self.entities = 0
         self.hits = 0
 
 
@@ -103,7 +105,8 @@ def parse_structure(octets: bytes) -> Structure:
 
 def _read(walk: _Walk, start: int, end: int, depth: int, default: str) -> None:
     """One entity (header, empty line, body) between two offsets."""
-    if len(walk.parts) >= MAX_PARTS:
+    walk.entities += 1
+    if len(walk.parts) >= MAX_PARTS or walk.entities > MAX_ENTITIES:
         walk.flaws.add("parts")
         return
     head_end, body = _split(walk, start, end, depth)
@@ -170,8 +173,7 @@ def _read_parts(walk: _Walk, start: int, end: int, depth: int, boundary: str, de
         if is_close:
             return
         part = position = line_end + 1 if line_end >= 0 else end
-        if len(walk.parts) >= MAX_PARTS:
-            walk.flaws.add("parts")
+        if "parts" in walk.flaws:
             return
     walk.flaws.add("unclosed")
     if part >= 0:
