@@ -10,6 +10,7 @@ import sys
 
 from twisted.application.service import IService
 from twisted.python import usage
+from twisted.python.reflect import namedAny
 
 from jetmail.app import Appliance
 from jetmail.config import load, with_ports
@@ -27,6 +28,7 @@ class Options(usage.Options):
         ["submission-port", None, None, "port for users with STARTTLS", int],
         ["submissions-port", None, None, "port for users with TLS from the start", int],
         ["http-port", None, None, "port of the pages", int],
+        ["demo-inbox-port", None, None, "what `jetmail demo` adds: an inbox on this port that takes all mail", int],
     ]
 
     def postOptions(self) -> None:
@@ -43,6 +45,9 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     try:
+        if options["demo-inbox-port"] is not None:
+            # By name: the demo belongs to the command line, which imports everything and is imported by nobody.
+            return namedAny("jetmail.cli.demo_server.demo")(options.configuration, reactor, options["demo-inbox-port"])
         return Appliance(options.configuration, reactor, announce=announce)
     except ConfigError as error:
         raise SystemExit(f"jetmail: {error}") from error

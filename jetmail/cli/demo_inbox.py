@@ -11,7 +11,6 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from email import message_from_bytes, policy
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +18,7 @@ from zope.interface import implementer
 
 from jetmail.interfaces import IReceiver
 from jetmail.mail.envelope import Recipient, Sender
+from jetmail.mail.message import Message
 from jetmail.mail.reply import Reply
 
 SHOWN = 200  # messages on the page
@@ -80,20 +80,10 @@ class Inbox:
     def _read(self, name: str) -> Filed:
         path = self.folder / name
         with open(path, "rb") as stream:
-            header = message_from_bytes(stream.read(HEADER_READ), policy=policy.compat32)
+            message = Message(stream.read(HEADER_READ))
         status = path.stat()
-        sender = str(header.get("Return-Path", "<>")).strip("<>")
-        recipients = tuple(str(value) for value in header.get_all("Delivered-To", []))
-        return Filed(name, status.st_mtime, status.st_size, sender, recipients, _decoded(header.get("Subject", "")))
-
-
-def _decoded(subject: object) -> str:
-    """A subject as people read it, whatever was in it."""
-    text = str(subject).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    try:
-        return str(policy.default.header_factory("Subject", text.replace("\r", "").replace("\n", "")))
-    except (ValueError, LookupError, IndexError):
-        return text
+        sender = message.text(b"return-path").strip("<>")
+        return Filed(name, status.st_mtime, status.st_size, sender, tuple(message.texts(b"delivered-to")), message.subject)
 
 
 @implementer(IReceiver)

@@ -23,8 +23,8 @@ _TEXTS = {  # option -> (Criteria field, help)
     "--domain": ("domain", "the recipient's domain, exactly"),
     "--response": ("response", "part of what jetmail answered to the client (inbound response)"),
     "--reply": ("reply", "part of what the destination answered (outbound, delivery response)"),
-    "--user": ("user", "part of the name of the SMTP user who submitted it"),
-    "--host": ("host", "part of the host's name at either end"),
+    "--user": ("user", "the SMTP user who submitted it, exactly"),
+    "--host": ("host", "part of the host's name at either end: what the client said, where it was delivered"),
     "--ip": ("address", "the IP address at either end, exactly"),
 }
 

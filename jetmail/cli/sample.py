@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import textwrap
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,17 +16,6 @@ from typing import Any
 
 from jetmail import config
 
-WIDTH = 118
-
-_HEAD = """\
-# jetmail's settings. Every setting is here, commented out, with its default: take the # away to change one.
-# Paths are relative to the directory that holds etc/ and var/. Domains, recipients, aliases and rules are not settings: they are in the store
-# (jetmail domain add ...). Check what you wrote with `jetmail check`, see what is in force with `jetmail config show`.
-"""
-_LISTENERS = """\
-# Without any [[listener]] jetmail listens on the ports 25 (mx), 587 (submission) and 465 (submissions) of every address.
-# The first one written here replaces all three. Ports below 1024 need a start as root (with `user` in [server]) or systemd's sockets.
-"""
 _DOCS_HEAD = """\
 # Settings
 
@@ -51,20 +39,6 @@ _CLI_HEAD = """\
 - Commands work on the store, whether jetmail runs or not. One that changes something sends a running jetmail a nudge, so it acts at once.
 - Commands that destroy ask first on a terminal; `--yes` answers, and without a terminal nobody is asked.
 """
-
-
-def toml() -> str:
-    """etc/jetmail.toml."""
-    parts = [_HEAD]
-    for section in config.SECTIONS:
-        name, about = _about(section)
-        lines = [_LISTENERS.rstrip(), "", f"# [[{name}]]"] if section is config.Listener else [f"# {about}", f"[{name}]"]
-        for field in dataclasses.fields(section):
-            lines.append("")
-            lines += [f"# {line}" for line in textwrap.wrap(_sentence(field, section), WIDTH)]
-            lines.append(f"# {field.name} = {_value(field.default)}")
-        parts.append("\n".join(lines) + "\n")
-    return "\n".join(parts)
 
 
 def markdown() -> str:
@@ -153,12 +127,7 @@ def _told(action: argparse.Action) -> str:
     return (action.help or "").replace("|", "\\|") + ("; required" if action.required and action.option_strings else "")
 
 
-def section_names() -> tuple[str, ...]:
-    """The sections in the order of the file."""
-    return tuple(_about(section)[0] for section in config.SECTIONS)
-
-
-FILES: dict[str, Callable[[], str]] = {"etc/jetmail.toml": toml, "docs/configuration.md": markdown, "docs/cli.md": commands}
+FILES: dict[str, Callable[[], str]] = {"etc/jetmail.toml": config.example, "docs/configuration.md": markdown, "docs/cli.md": commands}
 
 if __name__ == "__main__":
     for file, make in FILES.items():

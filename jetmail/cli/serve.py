@@ -41,9 +41,12 @@ def run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def twistd(file: Path | str, options: Sequence[str]) -> int:
-    """Run the plugin the way twistd does, in this process. Returns when it was told to stop; raises SystemExit when it could not start."""
-    from twisted.scripts.twistd import run as run_twistd
+    """Run the plugin the way twistd does, in this process. Returns when it was told to stop; raises SystemExit when it could not start.
+
+    Told to stop by a signal, twistd itself ends by that signal once everything is closed; a command that did what it should exits with 0."""
+    from twisted.application.app import run as run_application
+    from twisted.scripts.twistd import ServerOptions, _SomeApplicationRunner
 
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", "jetmail", "--config", str(file), *options]
-    run_twistd()
+    run_application(lambda config: _SomeApplicationRunner(config).run(), ServerOptions)
     return 0
