@@ -101,6 +101,7 @@ class Queue(Service):
         )
         self._attempts = 0
         self._is_pumping = False
+        self._pause: Any = None
         self._to_claim: list[tuple[Lane, Item, int]] = []
         self._quiet: Deferred | None = None
 
@@ -187,6 +188,9 @@ class Queue(Service):
         """Start nothing new, give what is on the wire `grace` seconds, write what was learnt, leave the rest to the store."""
         super().stopService()
         self._lookout.stop()
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         for lane in list(self._window.lanes.values()):
             self._park(lane, "", None)
         quiet: Deferred = Deferred()
@@ -261,7 +265,7 @@ class Queue(Service):
     def _start_ready(self) -> None:
         now = self._now()
         ready = self._window.ready
-        while ready and self._attempts < self._options.concurrency and not self._recorder.is_failing and self.running:
+        while ready and self._attempts < self._options.concurrency and self._may_start():
             lane = ready.popleft()
             lane.is_ready = False
             if not lane.has_room(now):
@@ -276,6 +280,9 @@ class Queue(Service):
                 else:
                     self._to_claim.append((lane, item, epoch))
             self._window.ready_up(lane, now)
+
+    def _may_start(self) -> bool:
+        return bool(self.running) and self._pause is None and not self._recorder.is_failing
 
     def _fill(self, lane: Lane, now: float) -> None:
         try:
@@ -297,15 +304,16 @@ class Queue(Service):
         self._db.run(deliveries.claim, wanted).addCallbacks(self._claimed, self._unclaimed, callbackArgs=(batch, dict(wanted)), errbackArgs=(batch,))
 
     def _claimed(self, ids: set[int], batch: list[tuple[Lane, Item, int]], times: dict[int, float]) -> None:
+        now = self._now()
         for lane, item, epoch in batch:
             kept = tuple([replace(due, attempts=due.attempts + 1, next_attempt=times[due.id]) for due in item.deliveries if due.id in ids])
             self._window.release(lane, [due.id for due in item.deliveries if due.id not in ids])
             item.deliveries = kept
-            if kept and self.running:
+            if kept and self.running and not lane.is_closed(now):
                 self._dial(lane, item, epoch)
                 continue
-            if kept:  # stopped meanwhile
-                self._recorder.park([(due.id, self._now(), "", "") for due in kept])
+            if kept:  # stopped, or the lane went down meanwhile
+                self._recorder.park([(due.id, now, lane.reason, str(lane.reply) if lane.reply else "") for due in kept])
                 self._window.release(lane, [due.id for due in kept])
             self._window.octets -= item.octets
             lane.in_flight -= 1
@@ -318,7 +326,14 @@ class Queue(Service):
             self._window.release(lane, [due.id for due in item.deliveries], item.octets)
             lane.in_flight -= 1
             self._attempt_ended()
-        self._lookout.at(self._now() + self._options.record_pauses[-1])
+        # Nothing else would fare better: wait, then look again.
+        if self.running and self._pause is None:
+            self._pause = self._clock.callLater(self._options.record_pauses[0], self._unpause)
+
+    def _unpause(self) -> None:
+        self._pause = None
+        self._lookout.look_soon()
+        self._pump()
 
     def _dial(self, lane: Lane, item: Item, epoch: int) -> None:
         try:
