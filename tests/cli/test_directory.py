@@ -126,8 +126,8 @@ def test_rule_options_are_the_api_s_conditions(jetmail: CommandLine) -> None:
     jetmail.ok("domain", "add", "example.org", "--destination", "127.0.0.1", "--verified")
     jetmail.ok(
         "rule", "add", "block", "--domain", "example.org", "--sender", "spam.example", "--sender", "regex:^x", "--recipient", "alice@example.org",
-        "--subject", "starts_with:Re: :", "--body", "casino", "--header", "X-Mailer: exact:Bulk", "--ip", "192.0.2.0/24", "--ip", "192.0.2.1-192.0.2.9",
-        "--ip", "2001:db8::1", "--attachment", "extension:exe", "--attachment", "any", "--min-size", "10", "--max-size", "99",
+        "--subject", "starts_with:Re: :", "--body", "casino", "--header", "X-Mailer: exact:Bulk", "--ip", "192.0.2.0/24", "--ip",
+        "192.0.2.1-192.0.2.9", "--ip", "2001:db8::1", "--attachment", "extension:exe", "--attachment", "any", "--min-size", "10", "--max-size", "99",
     )  # fmt: skip
     (rule,) = jetmail.rows("rule", "list", "--domain", "example.org")
     assert rule["conditions"] == {

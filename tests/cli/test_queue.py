@@ -100,7 +100,8 @@ def test_log_finds_by_every_field(jetmail: CommandLine) -> None:
     jetmail.accept(2, "bob@example.net", at=NOW - 9 * 86400, status="rejected")
     for words in (
         ("--to", "ALICE"), ("--from", "partner"), ("--subject", "quarterly"), ("--uid", wanted), ("--domain", "example.org"), ("--status", "queued"),
-        ("--response", "taken in"), ("--user", "crm-mailer"), ("--ip", "192.0.2.7"), ("--since", "2d"), ("--score-min", "5"), ("--since", "2026-11-19"),
+        ("--response", "taken in"), ("--user", "crm-mailer"), ("--ip", "192.0.2.7"), ("--since", "2d"), ("--score-min", "5"),
+            ("--since", "2026-11-19"),
     ):  # fmt: skip
         assert [row["uid"] for row in jetmail.rows("log", *words)] == [wanted], words
     assert len(jetmail.rows("log", "--status", "queued", "--status", "rejected")) == 2
