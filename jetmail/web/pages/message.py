@@ -147,7 +147,7 @@ def _step(event: Any, recipient: str, message: Any) -> Step:
         title, icon, tone = RESULTS[result]
         where = str(detail.get("host") or detail.get("address") or "the destination")
         title = title.format(host=where, reason=reason(str(detail.get("reason", ""))))
-        host = (where,) if result == "later" and detail.get("host") else ()
+        host = (where,) if result == "later" and detail.get("host") not in ("", None, detail.get("address")) else ()
         bits = (*host, *_route(detail), *_rest(detail, SAID_OF_ATTEMPT))
         return Step(event.at, title, icon, tone, recipient, bits=bits, reply=str(detail.get("reply") or ""))
     if event.kind == "report" and action in REPORTS:
@@ -183,6 +183,8 @@ def _judgement(message: Any, deliveries: Sequence[Any], kinds: set[str]) -> Iter
     tone = first.status if first else ""
     several = len(deliveries) > 1
     texts = [f"{Status(item.status).label}: {reason(item.reason)}" + (f", {item.recipient}" if several else "") for item in rulings.values()]
+    if not texts and not message.findings:
+        texts = ["Nothing was found against it"]
     yield Step(message.received, title, "ruling", tone, "", "; ".join(texts[:10]), (), "", _findings(message.findings))
 
 
