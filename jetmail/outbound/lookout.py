@@ -9,7 +9,7 @@ Promises
   window and the lanes' concurrency spread, and returns nothing untried. Timers are given as spans to `clock`; `now` is the wall.
 - While a destination is down its waiting mail is not dialled, but what reaches the end of its lifetime is returned, and late senders are told.
 
-Store faults are logged and looked at again later; nothing is raised.
+Faults are logged and the store is looked at again later; only `fill` and `check_version` raise StoreError.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from jetmail.errors import StoreError
 from jetmail.interfaces import IDatabase
 from jetmail.outbound.lane import Item, Lane, QueueOptions
 from jetmail.outbound.schedule import ScheduleOptions, longest_wait
@@ -188,7 +187,7 @@ class Lookout:
         try:
             self.check_version()
             self._slice()
-        except StoreError:
+        except Exception:  # whatever it is, the queue must look again
             self._broken()
 
     def check_version(self) -> None:
@@ -234,7 +233,7 @@ class Lookout:
         self._turn = None
         try:
             self._slice()
-        except StoreError:
+        except Exception:
             self._broken()
 
     def _broken(self) -> None:

@@ -16,7 +16,7 @@ Decision: design 5, 6; docs/queue.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.application.service import Service
@@ -37,7 +37,7 @@ from jetmail.outbound.lookout import Lookout
 from jetmail.outbound.recorder import Finished, Recorder
 from jetmail.outbound.returns import Returns
 from jetmail.outbound.schedule import ScheduleOptions
-from jetmail.outbound.window import Window
+from jetmail.outbound.window import QueueFigures, Window
 from jetmail.store.traffic import deliveries, lanes, messages
 from jetmail.store.traffic.deliveries import Due, MessageFacts
 from jetmail.store.traffic.messages import Accepted, Content
@@ -49,19 +49,6 @@ class Deliverer(Protocol):
 
     def deliver(self, job: Job) -> Deferred[dict[int, Outcome]]:
         """-> an outcome for each delivery id. Should never fail; when it does, that is 'later'."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueFigures:
-    """For metrics and for people. Deliveries, but for `lanes`, `down` and `attempts` (on the wire)."""
-
-    window: int
-    reserved: int
-    attempts: int
-    unrecorded: int
-    lanes: int
-    down: int
-    is_recording: bool
 
 
 @implementer(IQueueDoor)
@@ -301,7 +288,8 @@ class Queue(Service):
             for _, item, _ in batch
             for due in item.deliveries
         ]
-        self._db.run(deliveries.claim, wanted).addCallbacks(self._claimed, self._unclaimed, callbackArgs=(batch, dict(wanted)), errbackArgs=(batch,))
+        claiming = self._db.run(deliveries.claim, wanted)
+        claiming.addCallbacks(self._claimed, self._unclaimed, callbackArgs=(batch, dict(wanted)), errbackArgs=(batch,))
 
     def _claimed(self, ids: set[int], batch: list[tuple[Lane, Item, int]], times: dict[int, float]) -> None:
         now = self._now()

@@ -10,10 +10,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 from jetmail.outbound.lane import Item, Lane, QueueOptions
 
 MAX_IDLE_LANES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """For metrics and for people. Deliveries, but for `lanes`, `down` and `attempts` (on the wire)."""
+
+    window: int
+    reserved: int
+    attempts: int
+    unrecorded: int
+    lanes: int
+    down: int
+    is_recording: bool
 
 
 class Window:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.mail.outcome import Outcome
@@ -349,3 +351,21 @@ class Clocks(SynchronousTestCase):
         one.deliverer.answers["dead.test"] = REFUSED
         one.turn(70)
         self.assertEqual(lanes.states(one.store.connection), [])
+
+    def test_look_survives_a_fault(self) -> None:
+        """A look that breaks is logged, and the queue looks again."""
+        one = Appliance()
+        one.fill(3, "demo.test")
+        read, broken = one.db.read, [RuntimeError("a fault of ours")]
+
+        def failing(fn: Any, *args: Any) -> Any:
+            if fn is lanes.following and broken:
+                raise broken.pop()
+            return read(fn, *args)
+
+        one.db.read = failing  # type: ignore[method-assign]
+        one.boot()
+        self.assertEqual(one.deliverer.jobs, [])
+        one.turn(10)
+        self.assertEqual(one.count("status = 'delivered'"), 3)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
