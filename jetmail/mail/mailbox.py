@@ -113,10 +113,9 @@ def _close(item: _Item, found: list[Mailbox]) -> bool:
     if not item.has_angle:
         if not text:
             return True  # obs-addr-list: empty items are allowed
-        mailbox = _mailbox("", "".join(text.split()) if text.count("@") == 1 and text.count(" ") < 3 and '"' not in text else text)
-        is_mailbox = mailbox.address is not None and " " not in text.replace(" @", "@").replace("@ ", "@")
-        found.append(mailbox if is_mailbox else Mailbox(encoded.decode_words(text)[:MAX_NAME], None))
-        return is_mailbox
+        mailbox = _mailbox("", text.replace(" @", "@").replace("@ ", "@"))  # RFC 5322 4.4: white space around the @
+        found.append(mailbox if mailbox.address is not None else Mailbox(encoded.decode_words(text)[:MAX_NAME], None))
+        return mailbox.address is not None
     spec = "".join(item.angle).strip()
     if spec.startswith("@") and ":" in spec:
         spec = spec.partition(":")[2]  # RFC 5322 4.4: obsolete route

@@ -28,13 +28,14 @@ MAX_TEXT = 256 * 1024  # characters of decoded text in all
 MAX_FILE_NAME = 255
 
 _HEAD_END = re.compile(rb"\A\r?\n|\n\r?\n")
+_LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _WORD = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One leaf. `start` and `end` are the place of its encoded octets in the message. `file_name` decoded, without directories; '' when it has
-    none."""
+    """One leaf, or an attached message, whose own leaves follow it. `start` and `end` are the place of its encoded octets in the message.
+    `file_name` decoded, without directories; '' when it has none."""
 
     content_type: str
     disposition: str
@@ -115,18 +116,20 @@ def _read(walk: _Walk, start: int, end: int, depth: int, default: str) -> None:
     if depth < MAX_DEPTH and content_type.startswith("multipart/"):
         boundary = _parameter(fields, "boundary", "content-type")
         if boundary and len(boundary) <= 200:
+            before = walk.entities
             _read_parts(walk, body, end, depth, boundary, "message/rfc822" if content_type == "multipart/digest" else "text/plain")
+            if walk.entities == before:  # nothing was found where the boundary should be: mail programs show all of it as text
+                walk.parts.append(Part("text/plain", "", "", "", "", depth, body, end))
             return
         walk.flaws.add("boundary")
     elif depth >= MAX_DEPTH:
         walk.flaws.add("depth")
     encoding = _field(fields, "content-transfer-encoding").strip().lower()[:40]
-    if depth < MAX_DEPTH and content_type == "message/rfc822" and encoding not in ("base64", "quoted-printable"):
-        _read(walk, body, end, depth + 1, "text/plain")
-        return
     disposition = _field(fields, "content-disposition").partition(";")[0].strip().lower()[:40]
     charset = _parameter(fields, "charset", "content-type")[:40]
     walk.parts.append(Part(content_type, disposition, _file_name(fields), charset, encoding, depth, body, end))
+    if depth < MAX_DEPTH and content_type == "message/rfc822" and encoding not in ("base64", "quoted-printable"):
+        _read(walk, body, end, depth + 1, "text/plain")  # an attached message is an attachment, and so is what is in it
 
 
 def _split(walk: _Walk, start: int, end: int, depth: int) -> tuple[int, int]:
@@ -185,8 +188,11 @@ def _fields(header: bytes) -> Fields:
     kept: list[bytes] = []
     keeps = False
     for line in header.split(b"\n")[:2000]:
-        keeps = keeps if line[:1] in (b" ", b"\t") else line[:8].lower() == b"content-"
-        if keeps and len(kept) < 200:
+        is_folded = line[:1] in (b" ", b"\t")
+        keeps = keeps if is_folded else line[:8].lower() == b"content-"
+        if keeps and is_folded and len(kept[-1]) < MAX_PART_HEADER:
+            kept[-1] += line[:2000].rstrip(b"\r")  # unfolded here, because the parser leaves line ends in quoted values
+        elif keeps and not is_folded and len(kept) < 50:
             kept.append(line[:2000].rstrip(b"\r"))
     try:
         return message_from_bytes(b"\n".join(kept) + b"\n\n", policy=compat32)
@@ -247,7 +253,7 @@ def _text(octets: bytes, parts: list[Part]) -> str:
 def without_tags(html: str) -> str:
     """The text of HTML: tags, comments, styles and scripts cut out, entities resolved. For matching words, not for showing. One pass."""
     pieces: list[str] = []
-    lowered = html.lower() if len(html.lower()) == len(html) else html  # a few letters grow when lowered, and offsets must agree
+    lowered = html.translate(_LOWER)  # of ASCII alone: some other letters grow when lowered, and offsets must agree
     position = 0
     while True:
         opened = html.find("<", position)

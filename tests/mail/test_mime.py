@@ -1,0 +1,167 @@
+"""The parts of a message, for rules: found where they are, and bounded where somebody made them to hurt."""
+
+from __future__ import annotations
+
+import base64
+import tarfile
+from pathlib import Path
+from time import process_time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jetmail.mail import mime
+from jetmail.mail.mime import parse_structure, without_tags
+
+
+def multipart(*parts: bytes, kind: str = "mixed", boundary: str = "b", close: bool = True) -> bytes:
+    head = f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n\r\npreamble\r\n'.encode()
+    body = b"".join(b"--" + boundary.encode() + b"\r\n" + part + b"\r\n" for part in parts)
+    return head + body + (b"--" + boundary.encode() + b"--\r\nepilogue\r\n" if close else b"")
+
+
+def test_plain_message() -> None:
+    """A message without MIME is one text."""
+    structure = parse_structure(b"Subject: x\r\n\r\nHello\r\n")
+    assert [part.content_type for part in structure.parts] == ["text/plain"]
+    assert structure.text == "Hello\r\n"
+    assert structure.attachments == ()
+
+
+def test_parts_text_and_attachments() -> None:
+    """Alternative inside mixed, an attachment beside: three leaves, two texts, one file."""
+    inner = multipart(
+        b"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe",
+        b"Content-Type: text/html\r\n\r\n<p>Gr&uuml;&szlig;e <b>you</b></p><style>p{}</style>",
+        kind="alternative",
+        boundary="inner",
+    )
+    data = base64.encodebytes(b"%PDF" * 30).replace(b"\n", b"\r\n")
+    file = b"Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.PDF\r\nContent-Transfer-Encoding: base64\r\n\r\n" + data
+    octets = multipart(inner, file)
+    structure = parse_structure(octets)
+    assert [(part.content_type, part.depth) for part in structure.parts] == [("text/plain", 2), ("text/html", 2), ("application/pdf", 1)]
+    assert structure.text.split() == ["Grüße", "Grüße", "you"]
+    (attachment,) = structure.attachments
+    assert (attachment.file_name, attachment.extension) == ("a.PDF", "pdf")
+    assert attachment.decoded(octets, 6) == b"%PDF%P"
+    assert structure.flaws == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ('Content-Disposition: attachment; filename="a b.txt"', "a b.txt"),
+        ("Content-Type: application/x; name==?utf-8?q?=C3=BC.exe?=", "ü.exe"),
+        ("Content-Disposition: attachment; filename*=utf-8''%C3%BC.exe", "ü.exe"),
+        ('Content-Disposition: attachment; filename*0="long"; filename*1=".exe"', "long.exe"),
+        ('Content-Disposition: attachment; filename="..\\\\..\\\\x.exe"', "x.exe"),
+        ('Content-Disposition: attachment; filename="/etc/passwd"', "passwd"),
+        ("Content-Type: application/x", ""),
+    ],
+)
+def test_file_names(fields: str, name: str) -> None:
+    """Quoted, encoded either way, continued; never with a directory."""
+    structure = parse_structure(multipart(fields.encode() + b"\r\n\r\nx"))
+    assert structure.parts[0].file_name == name
+
+
+def test_attached_message() -> None:
+    """An attached message is an attachment, and what is in it is seen."""
+    inner = multipart(b"Content-Type: application/zip; name=evil.zip\r\n\r\nx", boundary="in")
+    structure = parse_structure(multipart(b'Content-Type: message/rfc822; name="m.eml"\r\n\r\n' + inner))
+    assert [part.file_name for part in structure.attachments] == ["m.eml", "evil.zip"]
+
+
+@pytest.mark.parametrize(
+    ("octets", "flaw"),
+    [
+        (multipart(b"\r\nx", close=False), "unclosed"),
+        (b"Content-Type: multipart/mixed\r\n\r\nx", "boundary"),
+        (multipart(*[b"\r\nx"] * (mime.MAX_PARTS + 5)), "parts"),
+        (b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(50)), "depth"),
+        (multipart(b"Content-Type: text/plain\r\nX: " + b"x" * mime.MAX_PART_HEADER), "header"),
+        (multipart(b"\r\n" + b"--bb\r\n" * (mime.MAX_HITS + 5)), "hits"),
+    ],
+)
+def test_flaws(octets: bytes, flaw: str) -> None:
+    """What is wrong, or over a cap, has a name."""
+    assert flaw in parse_structure(octets).flaws
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n" * 20_000,
+        b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n\r\nx\r\n" * 200_000,
+        b"Content-Type: text/html\r\n\r\n" + b"<style" * 200_000,
+        b"Content-Type: text/html\r\n\r\n" + b"<!--" * 200_000,
+        b"Content-Type: text/plain" + b"; a=(" * 20_000 + b"\r\n\r\n",
+        b"From: " + b"(" * 120_000 + b"\r\n\r\n",
+        b"Content-Type: text/plain\r\n\r\n" + b" " * 2_000_000,
+    ],
+    ids=["same boundary", "many parts", "style", "comment", "parameters", "comments", "spaces"],
+)
+def test_hostile_input_is_bounded(octets: bytes) -> None:
+    """What makes other parsers hang costs well under a second."""
+    start = process_time()
+    parse_structure(octets)
+    assert process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("a<b>c</b>", "a c "),
+        ("<p title='x>y'>z", " y'>z"),  # not a browser: words are what is wanted
+        ("x<script>if (a<b) {}</script>y", "x y"),
+        ("x<style>never closed", "x"),
+        ("a<!-- b -->c<!-- d", "a c"),
+        ("1 < 2", "1 "),
+        ("&lt;a&gt; &amp;amp;", "<a> &amp;"),
+        ("İ<STYLE>x</STYLE>y", "İ y"),
+    ],
+)
+def test_without_tags(html: str, text: str) -> None:
+    """The words of HTML."""
+    assert without_tags(html) == text
+
+
+def test_other_people_s_messages() -> None:
+    """Every message of the MIME fixtures is read, and none is without a part."""
+    folder = Path(__file__).resolve().parents[3] / "shared/fixtures"
+    if not (folder / "05_mime.tar.gz").exists():
+        pytest.skip("fixtures of MIME messages")
+    with tarfile.open(folder / "05_mime.tar.gz") as archive:
+        for member in archive:
+            if member.isfile() and member.name.endswith((".eml", ".msg")):
+                file = archive.extractfile(member)
+                assert file is not None
+                assert parse_structure(file.read()).parts, member.name
+
+
+PIECES = [
+    b"--b",
+    b"--",
+    b"\r\n",
+    b"\n",
+    b"Content-Type: ",
+    b"multipart/mixed; boundary=b",
+    b"text/html",
+    b"message/rfc822",
+    b"x",
+    b" ",
+    b";",
+    b'"',
+    b"<",
+]
+
+
+@given(st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join))
+def test_any_octets(octets: bytes) -> None:
+    """Whatever the octets: parts inside the message, and text."""
+    structure = parse_structure(octets)
+    assert all(0 <= part.start <= part.end <= len(octets) for part in structure.parts)
+    for part in structure.parts:
+        part.decoded(octets, 100)
