@@ -1,11 +1,11 @@
 """The composition root: a Config and a reactor in, the whole appliance out. It knows everybody and nobody imports it but tap and the command line.
 
-Boot reads from top to bottom in `privilegedStartService` (ports, while we may still be root) and `startService` (store, spool, queue, jobs, sessions).
-Everything that can be wrong with the configuration is found in `__init__`, before anything is touched. A store that is too new, a port that is taken, a
-directory that cannot be written end the process with one line that says so.
+Boot reads from top to bottom in `privilegedStartService` (ports, while we may still be root) and `startService` (store, spool, queue, jobs,
+sessions). Everything that can be wrong with the configuration is found in `__init__`, before anything is touched. A store that is too new, a
+port that is taken, a directory that cannot be written end the process with one line that says so.
 
-Stop is ordered too, because services of a MultiService do not wait for one another: no new connections, running sessions end, running deliveries end, jobs,
-pages, threads, and the store last, when nobody can need it any more.
+Stop is ordered too, because services of a MultiService do not wait for one another: no new connections, running sessions end, running
+deliveries end, jobs, pages, threads, and the store last, when nobody can need it any more.
 
 Raises ConfigError from the constructor, SystemExit with a sentence from the two start methods.
 """
@@ -100,8 +100,8 @@ class Appliance(Service):
         config, reactor = self.config, self.reactor
         self.metrics = Metrics(CollectorRegistry())
         self.entropy = IEntropy(SystemEntropy())
-        self.executor = IExecutor(ThreadExecutor(reactor, config.server.workers))
-        self.db = IDatabase(Database(str(config.database), reactor, self.metrics.committed))
+        self.executor = ThreadExecutor(reactor, config.server.workers)
+        self.db = Database(str(config.database), reactor, self.metrics.committed)
         self.directory = Directory(self.db)
         self._spool_options = SpoolOptions(str(config.state / "spool"), config.store.min_free)
         self.files = CertificateFiles(
@@ -115,7 +115,7 @@ class Appliance(Service):
     def _compose_on_disk(self) -> None:
         """What needs the state directory: after it was made, before root is left."""
         config, reactor = self.config, self.reactor
-        self.content = IContentStore(FileStore(self._spool_options, self.executor, self._make_name))
+        self.content = FileStore(self._spool_options, IExecutor(self.executor), self._make_name)
         self.queue = Queue(
             self.db,
             self._compose_deliverer(),
@@ -130,10 +130,10 @@ class Appliance(Service):
         )
         self.services = ReceiverServices(
             hostname=self.hostname,
-            db=self.db,
+            db=IDatabase(self.db),
             book=PolicyBook(self.directory),
             judge=self.judge,
-            content=self.content,
+            content=IContentStore(self.content),
             queue=IQueueDoor(self.queue),
             login=ILogin(NoAccounts(reactor)),
             clock=reactor,
@@ -290,7 +290,7 @@ class Appliance(Service):
             raise SystemExit(f"jetmail: {error}") from error
 
     def startService(self) -> None:
-        """Leave root, bring the store up to date, and begin. Connections made since the ports were opened wait in the kernel until the reactor runs."""
+        """Leave root, bring the store up to date, and begin. Connections made since the ports were opened wait in the kernel."""
         if self._pages is None and not hasattr(self, "listeners"):
             self.privilegedStartService()
         try:
@@ -342,10 +342,11 @@ class Appliance(Service):
         try:
             self._wake_up = self.reactor.listenUNIXDatagram(str(path), WakeUp(self.queue.wake), mode=0o660)
         except CannotListenError as error:
-            self.log.warn("cannot listen on {path}: changes of the command line are noticed a little later", path=str(path), reason=str(error))
+            self.log.warn("cannot listen on {path}: the command line's changes are noticed a little later", path=str(path), reason=str(error))
 
     def _ready(self) -> None:
-        # What boot made stays for good: out of the collector's sight. Sessions are freed by reference counts; the collector need only look now and then.
+        # What boot made stays for good: out of the collector's sight. Sessions are freed by reference counts; the collector need only look
+        # now and then.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)

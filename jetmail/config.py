@@ -23,20 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cattrs
-from cattrs.gen import make_dict_structure_fn
-
 from jetmail.errors import ConfigError
+from jetmail.settings import as_toml, converter, faults, setting
 
 FILE_NAME = "jetmail.toml"
 MIB = 1 << 20
 HOUR = 3600.0
 DAY = 86_400.0
-
-
-def setting(default: Any, text: str, *, low: float | None = None, high: float | None = None, secret: bool = False) -> Any:
-    """A declared setting: its default (a tuple of values, a number, a text), what it does in a sentence, and its bounds."""
-    return dataclasses.field(default=default, metadata={"text": text, "low": low, "high": high, "secret": secret})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,7 @@ class Server:
 class Store:
     """[store] The SQLite file and the spool."""
 
-    inline_limit: int = setting(131_072, "octets up to which content is kept in the store itself; larger content is a spool file", low=4_096, high=MIB)
+    inline_limit: int = setting(131_072, "octets up to which content is kept in the store; larger content is a spool file", low=4_096, high=MIB)
     min_free: int = setting(64 * MIB, "octets that must be free on the disk to accept mail; below it senders are told to come back later", low=0)
     log_days: float = setting(90, "days a message's row and events are kept after it is done", low=1, high=3_650)
 
@@ -63,7 +56,9 @@ class Store:
 class Listener:
     """[[listener]] One address and port to receive mail on. Without any, the ports 25, 587 and 465 of every address."""
 
-    kind: Literal["mx", "submission", "submissions"] = setting("mx", "mx: mail for our domains; submission: users, STARTTLS first; submissions: users, TLS at once")
+    kind: Literal["mx", "submission", "submissions"] = setting(
+        "mx", "mx: mail for our domains; submission: users, STARTTLS; submissions: users, TLS at once"
+    )
     port: int = setting(25, "TCP port", low=0, high=65_535)
     address: str = setting("", "IP address to listen on; empty: all, IPv6 and IPv4")
     proxy_from: tuple[str, ...] = setting((), "networks whose connections begin with a PROXY protocol header; all others must not send one")
@@ -99,16 +94,19 @@ class Tls:
 class Queue:
     """[queue] How long and how often delivery is tried."""
 
-    lifetime: float = setting(5 * DAY, "seconds after arrival until a message is given up and reported to its sender", low=60, high=30 * DAY)
+    lifetime: float = setting(5 * DAY, "seconds after arrival until a message is returned to its sender", low=60, high=30 * DAY)
     retries: tuple[float, ...] = setting(
-        (60.0, 300.0, 600.0, 900.0, 1_800.0, HOUR, 2 * HOUR, 4 * HOUR), "seconds from one attempt to the next; the last one repeats", low=0.05, high=7 * DAY
+        (60.0, 300.0, 600.0, 900.0, 1_800.0, HOUR, 2 * HOUR, 4 * HOUR),
+        "seconds from one attempt to the next; the last one repeats",
+        low=0.05,
+        high=7 * DAY,
     )
     jitter: float = setting(0.1, "part of the wait by which it is varied at random", low=0, high=0.5)
     delay_notice: float = setting(4 * HOUR, "seconds after which the sender is told that a message waits; 0: never", low=0, high=30 * DAY)
     window: int = setting(2_000, "deliveries held in memory; the others wait in the store", low=10, high=1_000_000)
     max_deliveries: int = setting(100, "connections to destinations at a time", low=1, high=10_000)
     max_per_destination: int = setting(20, "deliveries to one destination at a time, reached step by step", low=1, high=1_000)
-    probe_first: float = setting(30.0, "seconds until a destination that was found down is probed again; doubles up to probe_last", low=0.05, high=HOUR)
+    probe_first: float = setting(30.0, "seconds until a destination that is down is probed again; doubles up to probe_last", low=0.05, high=HOUR)
     probe_last: float = setting(600.0, "longest wait between two probes of a destination that is down", low=0.05, high=DAY)
 
 
@@ -235,9 +233,9 @@ def parse(raw: dict[str, Any], file: Path) -> Config:
             problems.append(f"{file.name}: {key}: unknown section (known: {', '.join(known)})")
             continue
         try:
-            sections[key] = _converter().structure(value, hints[key])
+            sections[key] = converter(SECTIONS).structure(value, hints[key])
         except Exception as error:
-            problems += [f"{file.name}: {key}{'.' if at and at[0] != '[' else ''}{at}: {reason}" for at, reason in _faults(error)]
+            problems += [f"{file.name}: {key}{'.' if at and at[0] != '[' else ''}{at}: {reason}" for at, reason in faults(error)]
     config = Config(root, file, **sections)
     problems += [f"{file.name}: {problem}" for problem in _contradictions(config)]
     if problems:
@@ -272,7 +270,7 @@ def effective(config: Config) -> list[tuple[str, str]]:
             label = f"{name}[{index}]" if isinstance(section, tuple) else name
             for field in dataclasses.fields(part):
                 value = getattr(part, field.name)
-                shown = "***" if field.metadata.get("secret") and value else _toml(value)
+                shown = "***" if field.metadata.get("secret") and value else as_toml(value)
                 result.append((f"{label}.{field.name}", shown))
     return result
 
@@ -290,114 +288,8 @@ def example() -> str:
         for field in dataclasses.fields(section):
             low, high = field.metadata["low"], field.metadata["high"]
             bounds = f" ({low:.12g} to {high:.12g})" if low is not None and high is not None else f" (at least {low:.12g})" if low is not None else ""
-            lines += [f"# {field.metadata['text']}{bounds}", f"# {field.name} = {_toml(field.default)}"]
+            lines += [f"# {field.metadata['text']}{bounds}", f"# {field.name} = {as_toml(field.default)}"]
     return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(each) for each in value) + "]"
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
-
-
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
-    converter.register_structure_hook(int, lambda value, _: _number(value, int))
-    converter.register_structure_hook(float, lambda value, _: _number(value, float))
-    converter.register_structure_hook(str, lambda value, _: _text(value))
-    converter.register_structure_hook(bool, lambda value, _: _flag(value))
-    converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is Literal, lambda value, kind: _choice(value, typing.get_args(kind)))
-    converter.register_structure_hook_func(
-        lambda kind: typing.get_origin(kind) is tuple, lambda value, kind: _list(converter, value, typing.get_args(kind)[0])
-    )
-    for section in SECTIONS:
-        converter.register_structure_hook(section, _bounded(section, make_dict_structure_fn(section, converter, _cattrs_forbid_extra_keys=True)))
-    return converter
-
-
-def _bounded(section: type, build: Any) -> Any:
-    def structure(value: Any, kind: Any) -> Any:
-        if not isinstance(value, dict):
-            raise ValueError("must be a table of settings")
-        made = build(value, kind)
-        faults = []
-        for field in dataclasses.fields(section):
-            low, high = field.metadata["low"], field.metadata["high"]
-            given = getattr(made, field.name)
-            for number in given if isinstance(given, tuple) else (given,):
-                if isinstance(number, int | float) and ((low is not None and number < low) or (high is not None and number > high)):
-                    faults.append(_Bound(field.name, f"{number:g} is not between {low or 0:g} and {high:g}" if high is not None else f"must be at least {low:g}"))
-        if faults:
-            raise ExceptionGroup("bounds", faults)
-        return made
-
-    return structure
-
-
-class _Bound(ValueError):
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(reason)
-        self.key = key
-
-
-def _number(value: Any, kind: type) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and value != int(value)) or value != value:
-        raise ValueError("must be a whole number" if kind is int else "must be a number")
-    return kind(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text in quotes")
-    if any(ord(character) < 32 for character in value):
-        raise ValueError("must not have control characters")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _choice(value: Any, words: tuple) -> Any:
-    if value not in words:
-        raise ValueError(f"must be one of {', '.join(words)}")
-    return value
-
-
-def _list(converter: cattrs.Converter, value: Any, kind: Any) -> tuple:
-    if not isinstance(value, list):
-        raise ValueError("must be a list in [ ]")
-    faults: list[Exception] = []
-    made = []
-    for index, each in enumerate(value):
-        try:
-            made.append(converter.structure(each, kind))
-        except Exception as error:
-            faults += [_Bound(f"[{index}]{'.' if at else ''}{at}", reason) for at, reason in _faults(error)]
-    if faults:
-        raise ExceptionGroup("list", faults)
-    return tuple(made)
-
-
-def _faults(error: BaseException, at: str = "") -> list[tuple[str, str]]:
-    """Every fault inside cattrs' group of groups as (key, reason)."""
-    if isinstance(error, _Bound):
-        return [(at + error.key if not at or error.key.startswith("[") else f"{at}.{error.key}", str(error))]
-    if isinstance(error, cattrs.ForbiddenExtraKeysError):
-        return [(f"{at}.{key}".strip("."), "unknown setting") for key in sorted(error.extra_fields)]
-    if not isinstance(error, BaseExceptionGroup):
-        return [(at, str(error))]
-    result = []
-    for inner in error.exceptions:
-        note = next((each for each in getattr(inner, "__notes__", []) if hasattr(each, "name")), None)
-        result += _faults(inner, f"{at}.{note.name}".strip(".") if note is not None else at)
-    return result
 
 
 _HOST = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")

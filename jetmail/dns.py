@@ -47,8 +47,8 @@ EDNS_PAYLOAD = 1232  # the DNS flag day's value: no fragmentation
 
 @dataclass(frozen=True, slots=True)
 class DnsOptions:
-    """`servers`: 'ADDRESS' or 'ADDRESS:PORT' or '[IPV6]:PORT'; empty means /etc/resolv.conf. `validating`: trust their AD bit (only over loopback or a
-    private line). `timeout` seconds for a query in all, `try_timeout` for one server. `cache_entries` answers kept. Breaker: see the module."""
+    """`servers`: 'ADDRESS' or 'ADDRESS:PORT' or '[IPV6]:PORT'; empty means /etc/resolv.conf. `validating`: trust their AD bit (only over loopback
+    or a private line). `timeout` seconds for a query in all, `try_timeout` for one server. `cache_entries` answers kept. Breaker: see the module."""
 
     servers: tuple[str, ...] = ()
     validating: bool = False
@@ -88,7 +88,9 @@ class Resolver:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, options: DnsOptions, entropy: IEntropy, exchange: Callable[..., Awaitable[dns.message.Message]] | None = None) -> None:
+    def __init__(
+        self, reactor: Any, options: DnsOptions, entropy: IEntropy, exchange: Callable[..., Awaitable[dns.message.Message]] | None = None
+    ) -> None:
         self._reactor = reactor
         self._options = options
         self._servers = server_addresses(options)
@@ -270,6 +272,8 @@ class _Inbox:
 
 
 class _Datagrams(DatagramProtocol, dns._asyncbackend.DatagramSocket):
+    transport: Any
+
     def __init__(self, reactor: Any, family: int, destination: tuple[str, int]) -> None:
         dns._asyncbackend.DatagramSocket.__init__(self, family, socket.SOCK_DGRAM)
         self._inbox = _Inbox(reactor)
@@ -304,6 +308,7 @@ class _Datagrams(DatagramProtocol, dns._asyncbackend.DatagramSocket):
 
 
 class _Stream(Protocol, dns._asyncbackend.StreamSocket):
+    transport: Any
     limit = 131_072  # octets waiting to be read: two answers of the largest size
 
     def __init__(self, reactor: Any, family: int, destination: tuple[str, int]) -> None:

@@ -6,9 +6,10 @@ wires the house (`IQueueDoor(queue)`), so a swapped argument fails at boot.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from zope.interface import Attribute, Interface
 
@@ -25,7 +26,8 @@ class AnswerKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`records`: TXT as bytes with strings joined; MX as (preference, host); A and AAAA as text; TLSA as (usage, selector, matching, bytes); others as text.
+    """`records`: TXT as bytes with strings joined; MX as (preference, host); A and AAAA as text; TLSA as (usage, selector, matching, bytes);
+    others as text.
     Names are lower-case without the final dot ('' is the root). `ttl` seconds. `authentic`: AD bit from a resolver configured as validating."""
 
     kind: AnswerKind
@@ -42,14 +44,14 @@ class Answer:
 class IResolver(Interface):
     """DNS. Never fails its Deferred except by cancellation: every fault is one of the kinds."""
 
-    def query(name: str, rdtype: str):
+    def query(name: str, rdtype: str) -> Any:
         """-> Deferred[Answer]. `rdtype` 'A', 'AAAA', 'MX', 'TXT', 'PTR', 'TLSA', 'CNAME', 'NS'. Cached within TTL; CNAMEs followed."""
 
 
 class IExecutor(Interface):
     """Threads, or their absence in tests."""
 
-    def run(fn, *args):
+    def run(fn: Callable[..., Any], *args: Any) -> Any:
         """Run `fn(*args)` off the reactor -> Deferred of its result. The function takes and returns plain values only."""
 
 
@@ -66,24 +68,24 @@ class IEntropy(Interface):
 class IDatabase(Interface):
     """The store's door. Functions given to it are plain functions whose first argument is a connection; they cannot wait."""
 
-    def run(fn, *args):
+    def run(fn: Callable[..., Any], *args: Any) -> Any:
         """Write: `fn(connection, *args)` in the next group commit -> Deferred of its result, fired on the reactor after the sync to disk.
         A function that raises is rolled back alone and its Deferred fails."""
 
-    def read(fn, *args):
+    def read(fn: Callable[..., Any], *args: Any) -> Any:
         """A point read, at once, on the reactor's own read-only connection: indexed look-ups only."""
 
-    def search(fn, *args):
+    def search(fn: Callable[..., Any], *args: Any) -> Any:
         """A read that may take long, on the reader thread -> Deferred of its result."""
 
 
 class IContentStore(Interface):
     """Large content as files. Small content never comes here."""
 
-    def create():
+    def create() -> Any:
         """-> a spool writer: write(bytes), finish() -> Deferred[name] (file and directory synced), abort()."""
 
-    def open(name: str):
+    def open(name: str) -> Any:
         """-> a binary file object for reading. Raises ContentMissingError."""
 
     def delete(name: str) -> None:
@@ -93,7 +95,7 @@ class IContentStore(Interface):
 class IDialer(Interface):
     """Outgoing TCP."""
 
-    def connect(address: str, port: int, factory, timeout: float, source: str = ""):
+    def connect(address: str, port: int, factory: Any, timeout: float, source: str = "") -> Any:
         """Dial an IP address (never a name) -> Deferred of the protocol `factory` built, or failing with ConnectError."""
 
 
@@ -103,7 +105,7 @@ class IQueueDoor(Interface):
     def reserve(count: int) -> bool:
         """True: the window has room, so the accepting transaction may claim the first attempt, and `enqueued` must follow (or `cancel`)."""
 
-    def enqueued(message, content) -> None:
+    def enqueued(message: Any, content: Any) -> None:
         """After commit: `message` is the stored traffic.messages.Accepted, `content` its Content at hand."""
 
     def cancel(count: int) -> None:
@@ -117,17 +119,38 @@ class IReceiver(Interface):
     """What answers the questions of one SMTP session. Each method returns a mail.reply.Reply or a Deferred of one; never fails its Deferred
     on purpose (a failure becomes 451 with a reference)."""
 
-    def connected(): "The first question, before the banner. Positive: go on. Otherwise the reply is said and the connection closed."
-    def helo(name: str, extended: bool): "HELO/EHLO."
-    def mail(sender): "MAIL FROM with a mail.envelope.Sender."
-    def rcpt(recipient): "RCPT TO with a mail.envelope.Recipient."
-    def data(): "DATA or the first BDAT is about to start. Positive: the reply 354 is the shell's to say."
-    def chunk(octets: bytes): "Content as it arrives, dots removed, CRLF only. No reply: returns None or a Deferred that pauses the transport until it fires."
-    def end(): "The content is complete: decide. The reply is the answer to DATA or to BDAT LAST."
-    def abort(): "The transaction is over without content (RSET, EHLO, a new TLS layer, a broken DATA, the connection lost). No reply."
-    def auth(mechanism: str, username: str, password: str): "AUTH, credentials decoded. 235 or 535 or 454."
-    def tls_started(version: str, cipher: str): "STARTTLS is done; forget what came before."
-    def lost(): "The connection is gone. Nothing more will come."
+    def connected() -> Any:
+        """The first question, before the banner. Positive: go on. Otherwise the reply is said and the connection closed."""
+
+    def helo(name: str, extended: bool) -> Any:
+        """HELO/EHLO."""
+
+    def mail(sender: Any) -> Any:
+        """MAIL FROM with a mail.envelope.Sender."""
+
+    def rcpt(recipient: Any) -> Any:
+        """RCPT TO with a mail.envelope.Recipient."""
+
+    def data() -> Any:
+        """DATA or the first BDAT is about to start. Positive: the reply 354 is the shell's to say."""
+
+    def chunk(octets: bytes) -> Any:
+        """Content as it arrives, dots removed, CRLF only. No reply: returns None or a Deferred that pauses the transport until it fires."""
+
+    def end() -> Any:
+        """The content is complete: decide. The reply is the answer to DATA or to BDAT LAST."""
+
+    def abort() -> None:
+        """The transaction is over without content (RSET, EHLO, a new TLS layer, a broken DATA, the connection lost). No reply."""
+
+    def auth(mechanism: str, username: str, password: str) -> Any:
+        """AUTH, credentials decoded. 235 or 535 or 454."""
+
+    def tls_started(version: str, cipher: str) -> None:
+        """STARTTLS is done; forget what came before."""
+
+    def lost() -> None:
+        """The connection is gone. Nothing more will come."""
 
 
 class IRule(Interface):
@@ -142,7 +165,7 @@ class IRule(Interface):
     timeout = Attribute("seconds it may take before on_error applies")
     on_error = Attribute("rules.verdict.OnError.DEFER or SKIP; there is no default")
 
-    def judge(facts, policy):
+    def judge(facts: Any, policy: Any) -> Any:
         """-> a Verdict, or an awaitable of one. Mutates nothing."""
 
 
@@ -152,15 +175,13 @@ class IJob(Interface):
     name = Attribute("unique word")
     interval = Attribute("seconds between runs")
 
-    def run():
+    def run() -> Any:
         """-> None or a Deferred. May raise: it is logged, counted and tried again next time."""
 
 
 class ILogin(Interface):
     """Who may submit mail (SMTP users come with their own issue; until then nobody has an account)."""
 
-    def authenticate(username: str, password: str, address: str):
+    def authenticate(username: str, password: str, address: str) -> Any:
         """-> Deferred[Reply]: 235 when right, '535 Authentication failed' otherwise, 454 when we cannot tell."""
 
-
-Records = Sequence[tuple]

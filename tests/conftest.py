@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
+from twisted.trial.unittest import SynchronousTestCase
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a trial-style test makes with `mktemp` goes where pytest cleans up, not into the checkout."""
+    original = SynchronousTestCase.mktemp
+    SynchronousTestCase.mktemp = lambda self: os.path.join(tmp_path_factory.mktemp("trial"), "temp")  # type: ignore[method-assign]
+    yield
+    SynchronousTestCase.mktemp = original  # type: ignore[method-assign]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

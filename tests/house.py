@@ -19,7 +19,7 @@ LONGEST_FILE = 450
 
 # The lines of the house, lowest first. A room imports only from lines below its own, or from itself.
 LINES: tuple[frozenset[str], ...] = (
-    frozenset({"mail", "interfaces", "errors"}),
+    frozenset({"mail", "interfaces", "errors", "settings"}),
     frozenset({"smtp", "mailauth", "classifier", "dns", "offload", "config", "logs", "resources", "host"}),
     frozenset({"store", "spool"}),
     frozenset({"rules"}),
@@ -35,9 +35,9 @@ NARROWER: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "mail": frozenset({"errors"}),
     "interfaces": frozenset({"mail", "errors"}),
-    "smtp": frozenset({"mail", "interfaces", "errors"}),
-    "mailauth": frozenset({"mail", "interfaces", "errors"}),
-    "classifier": frozenset({"mail", "interfaces", "errors"}),
+    "smtp": frozenset({"mail", "interfaces", "errors", "settings"}),
+    "mailauth": frozenset({"mail", "interfaces", "errors", "settings"}),
+    "classifier": frozenset({"mail", "interfaces", "errors", "settings"}),
     "store": FOUNDATION | {"offload"},
     "spool": FOUNDATION | {"offload"},
     "rules": FOUNDATION | {"mailauth", "classifier"},

@@ -44,7 +44,8 @@ class RefusalBudget:
 @dataclass(frozen=True, slots=True)
 class ReceiverServices:
     """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim,
-    bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time. `on_accepted(octets)` and `on_refused(reason)` are told of every decision, for metrics."""
+    bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time.
+    `on_accepted(octets)` and `on_refused(reason)` are told of every decision, for metrics."""
 
     hostname: str
     db: IDatabase

@@ -9,7 +9,8 @@ from jetmail.mail.address import Address
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """MAIL FROM. `address` None is the null sender `<>`. `size` is the declared one or None. `body` is '7BIT' or '8BITMIME'. `ret` 'FULL', 'HDRS' or ''."""
+    """MAIL FROM. `address` None is the null sender `<>`. `size` is the declared one or None. `body` is '7BIT' or '8BITMIME'. `ret` is 'FULL', 'HDRS'
+    or ''."""
 
     address: Address | None
     size: int | None = None
@@ -26,7 +27,8 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """RCPT TO. `notify` is '' (absent) or 'NEVER' or a comma list of SUCCESS, FAILURE, DELAY in that order; `orcpt` as received ('rfc822;xtext') or ''."""
+    """RCPT TO. `notify` is '' (absent) or 'NEVER' or a comma list of SUCCESS, FAILURE, DELAY in that order; `orcpt` as received ('rfc822;xtext')
+    or ''."""
 
     address: Address
     notify: str = ""

@@ -18,9 +18,12 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`reason` is a word from a closed list (docs/queue.md): accepted, refused, deferred, dns, connect, tls, timeout, protocol, loop, null-mx, no-route,
-    unsupported, content, expired, operator. `reply` is the peer's last reply or one of ours that says what happened. `host`, `address`, `port`: who
-    gave it ('' and 0 before any connection). `tls`: '' or 'TLSv1.3'; `verified`: its certificate was checked and named the host. `duration` in seconds."""
+    """`reason` is a word from a closed list (docs/queue.md): accepted, refused, deferred, dns, connect, tls, timeout, protocol, loop, null-mx,
+    no-route, unsupported, content, expired, operator.
+
+    `reply` is the peer's last reply or one of ours that says what happened. `host`, `address`, `port`:
+    who gave it ('' and 0 before any connection). `tls`: '' or 'TLSv1.3'; `verified`: its certificate was checked and named the host. `duration`
+    in seconds."""
 
     result: Result
     reason: str

@@ -17,7 +17,8 @@ MAX_TEXT = 480  # RFC 5321 4.5.3.1.5: 512 octets a reply line with code and CRLF
 
 @dataclass(frozen=True)
 class Reply:
-    """`code` 200-599, `enhanced` like '5.1.1' or '' where the RFC wants none (RFC 2034: not on 3xx, greeting, EHLO), `text` with '\\n' between lines."""
+    """`code` 200-599, `enhanced` like '5.1.1' or '' where the RFC wants none (RFC 2034: not on 3xx, greeting, EHLO), `text` with '\\n' between
+    lines."""
 
     code: int
     enhanced: str = ""
