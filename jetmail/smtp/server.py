@@ -12,6 +12,9 @@ command line, the segment at hand and 1 MiB of unread input. Content is handed o
 LF in a command or in DATA ends the connection, in BDAT the transaction (RFC 5321 2.3.8). Octets that follow STARTTLS in clear end the connection
 without a word, and nothing said before TLS is remembered after it (RFC 3207 4.2). A password is never taken in clear (RFC 4954 4).
 
+Positive answers to MAIL, RCPT, AUTH and End are said as they are given. To Connected, Helo and Data they only mean "go on": banner, EHLO lines and
+354 are made here. Any answer 421 is the last reply. Negative answers are said as they are, always.
+
 Raises RuntimeError when `reply` is called with no event outstanding, which is the caller's fault.
 """
 
