@@ -20,6 +20,7 @@ from jetmail import config as settings
 from jetmail import resources
 from jetmail.actions.access import Actor
 from jetmail.cli import output
+from jetmail.cli.parser import program
 from jetmail.cli.wake import wake
 from jetmail.errors import UsageError
 from jetmail.offload import InlineExecutor
@@ -66,7 +67,7 @@ class Context:
     def config(self) -> settings.Config:
         """The settings. Raises ConfigError, or UsageError when this is no jetmail directory."""
         if not self.config_file.is_file():
-            raise UsageError("--dir", f"{self.directory} has no etc/{settings.FILE_NAME}; make a directory with: jetmail init DIR")
+            raise UsageError("--dir", f"{self.directory} has no etc/{settings.FILE_NAME}; make a directory with: {program()} init DIR")
         return settings.load(self.config_file)
 
     @cached_property
@@ -77,7 +78,7 @@ class Context:
             path.parent.mkdir(parents=True, exist_ok=True)
             migrations.apply(str(path))
         elif (version := migrations.schema_version(str(path))) != migrations.SCHEMA_VERSION:
-            advice = "run: jetmail migrate" if version < migrations.SCHEMA_VERSION else "it was made by a newer jetmail"
+            advice = f"run: {program()} migrate" if version < migrations.SCHEMA_VERSION else "it was made by a newer jetmail"
             raise UsageError("store", f"{path} has schema {version}, this program {migrations.SCHEMA_VERSION}; {advice}")
         database = InlineDatabase(str(path))
         self._opened.append(database)
@@ -109,15 +110,17 @@ class Context:
         if not self._as_json:
             print(text, file=self.out)
 
-    def show(self, rows: Iterable[Any], headings: Sequence[str], cells: Callable[[Any], Sequence[object]], empty: str = "") -> None:
-        """Many: a table of `cells(row)`, or the rows as they are with --json."""
+    def show(
+        self, rows: Iterable[Any], headings: Sequence[str], cells: Callable[[Any], Sequence[object]], empty: str = "", keep: Sequence[str] = ()
+    ) -> None:
+        """Many: a table of `cells(row)`, or the rows as they are with --json. `keep` as in output.table."""
         if self._as_json:
             for row in rows:
                 output.json_line(self.out, row)
             return
         rows = list(rows)
         if rows or not empty:
-            output.table(self.out, headings, [cells(row) for row in rows])
+            output.table(self.out, headings, [cells(row) for row in rows], keep=keep)
         else:
             print(empty, file=self.out)
 
@@ -127,6 +130,10 @@ class Context:
             output.json_line(self.out, value)
         else:
             output.pairs(self.out, items)
+
+    def when(self, seconds: float | None) -> str:
+        """A time in a table: short on a terminal, whole in a pipe."""
+        return output.short_when(seconds, self.seconds()) if self.out.isatty() else output.when(seconds)
 
     def confirm(self, question: str) -> bool:
         """Ask before what cannot be taken back. Without a terminal, or with --yes, nobody is asked and the answer is yes."""

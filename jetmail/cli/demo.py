@@ -16,7 +16,7 @@ from jetmail.actions import aliases, domains, recipients
 from jetmail.cli import demo_mail, output
 from jetmail.cli.checks import port_problem
 from jetmail.cli.context import Context, settled
-from jetmail.cli.parser import FAILED, OK, Commands, Parser, port
+from jetmail.cli.parser import FAILED, OK, Commands, Parser, port, program
 from jetmail.cli.serve import twistd
 from jetmail.cli.setup import make_directory
 from jetmail.errors import NotFoundError
@@ -149,7 +149,7 @@ def send(context: Context, arguments: argparse.Namespace) -> int:
     configured = _configured_ports(Path(arguments.dir or DIRECTORY))
     number = arguments.smtp_port if arguments.smtp_port is not None else configured["smtp"]
     if not demo_mail.answers(arguments.host, number):
-        print(f"jetmail: --smtp-port: nobody answers at {arguments.host}:{number}; start the demo first: jetmail demo", file=context.err)
+        print(f"jetmail: --smtp-port: nobody answers at {arguments.host}:{number}; start the demo first: {program()} demo", file=context.err)
         return FAILED
     results = demo_mail.send_all(arguments.host, number, DOMAIN)
     context.show(

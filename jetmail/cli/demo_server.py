@@ -7,7 +7,6 @@ looked at twice a second: a message is told when it comes and again when somethi
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -28,6 +27,7 @@ from jetmail.cli.demo import DIRECTORY, DOMAIN, LOOPBACK
 from jetmail.cli.demo_inbox import Inbox, Receiver
 from jetmail.cli.demo_pages import Pages
 from jetmail.cli.log import status_word
+from jetmail.cli.parser import program
 from jetmail.config import Config
 from jetmail.inbound.connections import Connections
 from jetmail.inbound.listener import Listeners, SmtpFactory
@@ -95,7 +95,7 @@ class DemoAppliance(Appliance):
     def _announce_demo(self, line: str) -> None:
         web = f"http://{LOOPBACK}:{self._pages.getHost().port}" if self._pages is not None else "(off)"
         ports = {**self.listeners.ports, **self._inbox_door.ports}
-        command = os.environ.get("JETMAIL_COMMAND", "jetmail")
+        command = program()
         root = f" --dir {shown}" if (shown := _shown(self.config.root)) != str(DIRECTORY) else ""
         for name, value in (
             (f"mail to {DOMAIN}", f"{LOOPBACK}:{ports.get('mx', '-')}  (MX; alice, bob, carol, zoë, postmaster; team is alice and bob)"),

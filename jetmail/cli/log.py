@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from jetmail.actions import logsearch
 from jetmail.cli import output
@@ -14,6 +15,7 @@ from jetmail.mail.status import Status
 from jetmail.store.traffic.search import Criteria, LogRow
 
 HEADINGS = ("received", "uid", "status", "from", "to", "subject")
+KEEP = ("received", "uid", "status")
 FOLLOW_SECONDS = 1.0
 _TEXTS = {  # option -> (Criteria field, help)
     "--subject": ("subject", "part of the subject"),
@@ -70,7 +72,13 @@ def log(context: Context, arguments: argparse.Namespace) -> int:
     rows, following = _rows(context, criteria, arguments.limit, arguments.after)
     if arguments.follow:
         rows.reverse()
-    context.show(rows, (*HEADINGS, *_WIDE) if arguments.wide else HEADINGS, _wide_cells if arguments.wide else cells, "no message matches")
+    context.show(
+        rows,
+        (*HEADINGS, *_WIDE) if arguments.wide else HEADINGS,
+        partial(_wide_cells if arguments.wide else cells, when=context.when),
+        "no message matches",
+        KEEP,
+    )
     if following and not arguments.json and not arguments.follow:
         print(f"jetmail: more: --after {following}", file=context.err)
     if arguments.follow:
@@ -79,23 +87,23 @@ def log(context: Context, arguments: argparse.Namespace) -> int:
             if arguments.json:
                 output.json_line(context.out, row)
             else:
-                print("  ".join(output.clean(cell) for cell in cells(row)), file=context.out)
+                print("  ".join(output.clean(cell) for cell in cells(row, context.when)), file=context.out)
             context.out.flush()
     return OK
 
 
-def cells(row: LogRow) -> tuple[object, ...]:
+def cells(row: LogRow, when: Callable[[float | None], str]) -> tuple[object, ...]:
     """A row of the table."""
-    return output.when(row.received), row.uid, status_word(row.status, row.held), row.sender or "<>", row.recipient or "-", row.subject
+    return when(row.received), row.uid, status_word(row.status, row.held), row.sender or "<>", row.recipient or "-", row.subject
 
 
 _WIDE = ("size", "score", "attempts", "next attempt", "reason", "reply")
 
 
-def _wide_cells(row: LogRow) -> tuple[object, ...]:
+def _wide_cells(row: LogRow, when: Callable[[float | None], str]) -> tuple[object, ...]:
     score = "-" if row.score is None else f"{row.score:.1f}"
-    following = output.when(row.next_attempt) if row.status == Status.QUEUED else "-"
-    return (*cells(row), output.size(row.size), score, row.attempts, following, row.reason or "-", row.reply or row.response)
+    following = when(row.next_attempt) if row.status == Status.QUEUED else "-"
+    return (*cells(row, when), output.size(row.size), score, row.attempts, following, row.reason or "-", row.reply or row.response)
 
 
 def status_word(status: str, held: bool) -> str:

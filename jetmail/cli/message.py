@@ -58,12 +58,16 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
         ],
     )
     for finding in shown.findings:
-        output.pairs(context.out, [("finding", " ".join(f"{key}={value}" for key, value in finding.items()))])
+        output.pairs(context.out, [("finding", " ".join(f"{key}={value}" for key, value in finding.items() if value != ""))])
     print(file=context.out)
-    output.table(context.out, ("to", "status", "tries", "next", "reason", "reply"), [_cells(row) for row in shown.deliveries])
+    output.table(
+        context.out, ("to", "status", "tries", "next", "reason", "reply"), [_cells(row, context) for row in shown.deliveries], keep=("status", "next")
+    )
     print(file=context.out)
     recipients = {row.id: row.recipient for row in shown.deliveries}
-    output.table(context.out, ("time", "step", "recipient", "detail"), [_step(event, recipients) for event in shown.timeline])
+    output.table(
+        context.out, ("time", "step", "recipient", "detail"), [_step(event, recipients, context) for event in shown.timeline], keep=("time", "step")
+    )
     return OK
 
 
@@ -79,11 +83,11 @@ def raw(context: Context, arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _cells(row: DeliveryRow) -> tuple[object, ...]:
-    following = output.when(row.next_attempt) if row.status == Status.QUEUED and not row.held else "-"
+def _cells(row: DeliveryRow, context: Context) -> tuple[object, ...]:
+    following = context.when(row.next_attempt) if row.status == Status.QUEUED and not row.held else "-"
     return row.recipient, status_word(row.status, row.held), row.attempts, following, row.reason or "-", row.reply
 
 
-def _step(event: Event, recipients: dict[int, str]) -> tuple[object, ...]:
+def _step(event: Event, recipients: dict[int, str], context: Context) -> tuple[object, ...]:
     detail = "  ".join(f"{key}={value}" for key, value in event.detail.items() if value not in ("", None, False) and key not in _HIDDEN)
-    return output.when(event.at), event.kind, recipients.get(event.delivery_id or 0, "-"), detail
+    return context.when(event.at), event.kind, recipients.get(event.delivery_id or 0, "-"), detail

@@ -24,28 +24,25 @@ def clean(value: object) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value)) if value is not None else ""
 
 
-def table(out: TextIO, headings: Sequence[str], rows: Iterable[Sequence[object]], *, width: int | None = None) -> None:
-    """Print `rows` under `headings`. `width` None: the terminal's when `out` is one, else no limit. The widest columns give way first."""
+def table(out: TextIO, headings: Sequence[str], rows: Iterable[Sequence[object]], *, keep: Sequence[str] = (), width: int | None = None) -> None:
+    """Print `rows` under `headings`. `width` None: the terminal's when `out` is one, else no limit. The widest columns give way first, those named in
+    `keep` (what people copy, or what says nothing when it is cut) only when there is no other way."""
     cells = [[clean(cell) for cell in row] for row in rows]
     widths = [max([len(heading), *(len(row[index]) for row in cells)]) for index, heading in enumerate(headings)]
     if width is None and out.isatty():
         width = shutil.get_terminal_size((80, 24)).columns
     if width is not None:
-        _shrink(widths, width - 2 * (len(widths) - 1))
+        available = width - 2 * (len(widths) - 1)
+        _shrink(widths, available, [index for index, heading in enumerate(headings) if heading not in keep])
+        _shrink(widths, available, list(range(len(widths))))
     for row in ([heading.upper() for heading in headings], *cells):
         line = "  ".join(_fit(cell, column) for cell, column in zip(row, widths, strict=True))
         print(line.rstrip(), file=out)
 
 
-def _shrink(widths: list[int], available: int) -> None:
-    while sum(widths) > available:
-        widest = max(widths)
-        if widest <= MIN_COLUMN:
-            return
-        excess = sum(widths) - available
-        second = max([width for width in widths if width < widest] + [MIN_COLUMN])
-        index = widths.index(widest)
-        widths[index] = max(second if second < widest and widths.count(widest) == 1 else widest - 1, widest - excess, MIN_COLUMN)
+def _shrink(widths: list[int], available: int, may: Sequence[int]) -> None:
+    while sum(widths) > available and (index := max(may, key=lambda place: widths[place], default=-1)) >= 0 and widths[index] > MIN_COLUMN:
+        widths[index] -= 1
 
 
 def _fit(text: str, width: int) -> str:
@@ -85,6 +82,16 @@ def when(seconds: float | None) -> str:
     if not seconds:
         return "-"
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short_when(seconds: float | None, now: float) -> str:
+    """The same as short as it can be: '07:31:50' on the day it is, else '11-20 07:31', with the year when that is another."""
+    if not seconds:
+        return "-"
+    local, today = datetime.fromtimestamp(seconds).astimezone(), datetime.fromtimestamp(now).astimezone()
+    if local.date() == today.date():
+        return local.strftime("%H:%M:%S")
+    return local.strftime("%m-%d %H:%M" if local.year == today.year else "%Y-%m-%d")
 
 
 def span(seconds: float) -> str:

@@ -7,6 +7,7 @@ code 2 and never with a page of usage. A family module offers `register(commands
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -21,6 +22,11 @@ PROBLEMS = 3  # `check` found something that must be mended
 
 _AGE = re.compile(r"(\d+)\s*([smhdw])")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def program() -> str:
+    """What people type to run this: bin/jetmail in a checkout says so."""
+    return os.environ.get("JETMAIL_COMMAND", "jetmail")
 
 
 class Parser(argparse.ArgumentParser):

@@ -15,7 +15,7 @@ from jetmail.cli.parser import FAILED, OK, Commands, Parser, age, count
 from jetmail.errors import UsageError
 from jetmail.store.traffic.administration import Queued, Selection
 
-HEADINGS = ("id", "uid", "from", "to", "waits", "tries", "next", "reason")
+HEADINGS = ("id", "from", "to", "waits", "tries", "next", "reason")
 VERBS = {  # verb -> (help, done, asks first)
     "retry": ("try to deliver at once", "will be tried at once", False),
     "hold": ("do not deliver and do not return until unhold", "held", False),
@@ -36,7 +36,7 @@ def register(commands: Commands) -> None:
     _selection(parser)
     parser.add_argument("--held", action="store_true", help="only what is held")
     parser.add_argument("--limit", type=count, default=100, metavar="N", help="rows to show (100)")
-    parser.add_argument("--wide", action="store_true", help="also subject, size, destination, last reply")
+    parser.add_argument("--wide", action="store_true", help="also uid, subject, size, destination, last reply")
     parser = family.add("show", show, "show one delivery with everything known of it", "queue show 17")
     parser.add_argument("id", nargs="+", metavar="ID", help="a delivery's id, or a message's uid")
     parser = family.add("reasons", reasons, "count what waits by destination and reason", "queue reasons")
@@ -81,8 +81,8 @@ def listing(context: Context, arguments: argparse.Namespace) -> int:
     """What waits."""
     now = context.seconds()
     rows = _rows(context, _selected(arguments, everything=True, held=True if arguments.held else None), now, arguments.limit)
-    headings = (*HEADINGS, "subject", "size", "destination", "reply") if arguments.wide else HEADINGS
-    context.show(rows, headings, partial(_cells, now=now, is_wide=arguments.wide), "nothing waits")
+    headings = (*HEADINGS, "uid", "subject", "size", "destination", "reply") if arguments.wide else HEADINGS
+    context.show(rows, headings, partial(_cells, now=now, is_wide=arguments.wide), "nothing waits", ("id", "waits", "tries", "next"))
     return OK
 
 
@@ -138,8 +138,8 @@ def _rows(context: Context, selection: Selection, now: float, limit: int) -> Ite
 
 
 def _cells(row: Queued, now: float, is_wide: bool) -> tuple[object, ...]:
-    cells = (row.id, row.uid, row.sender or "<>", row.recipient, output.span(now - row.queued), row.attempts, _next(row, now), _reason(row))
-    return (*cells, row.subject, output.size(row.size), row.destination, row.reply or row.lane_reply) if is_wide else cells
+    cells = (row.id, row.sender or "<>", row.recipient, output.span(now - row.queued), row.attempts, _next(row, now), _reason(row))
+    return (*cells, row.uid, row.subject, output.size(row.size), row.destination, row.reply or row.lane_reply) if is_wide else cells
 
 
 def _next(row: Queued, now: float) -> str:

@@ -97,18 +97,17 @@ def chain(context: Context, arguments: argparse.Namespace) -> int:
     described = registry.load(context.config.rules_file).describe()
     context.show(
         described,
-        ("order", "stage", "name", "kind", "asked for", "level", "after", "on error", "class"),
+        ("stage", "name", "kind", "asked for", "level", "on error", "class"),
         lambda row: (
-            row["order"],
             row["stage"],
             row["name"],
             row["kind"],
-            row["scope"],
+            "each" if row["scope"] == "recipient" else "all",
             row["level"] or "-",
-            ", ".join(row["after"]) or "-",
             row["on_error"],
             row["class"].removeprefix("jetmail.rules.checks."),
         ),
+        keep=("stage", "name", "kind", "asked for", "level", "on error"),
     )
     return OK
 
@@ -142,6 +141,7 @@ def listing(context: Context, arguments: argparse.Namespace) -> int:
             " ".join(_values(row["conditions"])),
         ),
         "no rules here; add one with: " + EXAMPLE,
+        ("uuid", "action"),
     )
     return OK
 

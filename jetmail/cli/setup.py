@@ -10,7 +10,7 @@ from jetmail import config as settings
 from jetmail import resources
 from jetmail.cli import checks, output
 from jetmail.cli.context import Context
-from jetmail.cli.parser import FAILED, OK, PROBLEMS, Commands
+from jetmail.cli.parser import FAILED, OK, PROBLEMS, Commands, program
 from jetmail.errors import ConflictError
 from jetmail.store import migrations
 
@@ -54,9 +54,9 @@ def init(context: Context, arguments: argparse.Namespace) -> int:
     context.say(f"  rules     {etc / 'rules.toml'}")
     context.say(f"  store     {settings.load(etc / settings.FILE_NAME).database}")
     context.say("next:")
-    context.say(f"  jetmail --dir {directory} domain add example.org --destination mail.example.org:25 --verified")
-    context.say(f"  jetmail --dir {directory} check")
-    context.say(f"  jetmail --dir {directory} run")
+    context.say(f"  {program()} --dir {directory} domain add example.org --destination mail.example.org:25 --verified")
+    context.say(f"  {program()} --dir {directory} check")
+    context.say(f"  {program()} --dir {directory} run")
     return OK
 
 

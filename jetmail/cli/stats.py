@@ -45,8 +45,8 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
                     lane.queued,
                     lane.held,
                     output.span(now - lane.oldest),
-                    output.when(lane.next_attempt),
-                    output.when(lane.down_since),
+                    context.when(lane.next_attempt),
+                    context.when(lane.down_since),
                     lane.reason,
                 )
                 for lane in seen.lanes

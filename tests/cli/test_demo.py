@@ -111,7 +111,8 @@ def test_a_sample_that_breaks_is_wrong(sample: demo_mail.Sample, monkeypatch: py
 
 ROW = LogRow(
     message_id=7, delivery_id=9, uid="x", direction="inbound", received=0.0, sender="a@sender.example", header_from="", subject="hello", size=1,
-    score=None, client_address="", user="", response="250 ok", recipient="b@demo.test", domain="demo.test", target="b@demo.test", destination="demo.test",
+    score=None, client_address="", user="",
+    response="250 ok", recipient="b@demo.test", domain="demo.test", target="b@demo.test", destination="demo.test",
     status="queued", reason="", reply="", held=False, attempts=1, next_attempt=0.0, finished=None,
 )  # fmt: skip
 
