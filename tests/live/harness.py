@@ -185,16 +185,19 @@ class Appliance:
         if self.process is not None:
             self.process.wait(30)
 
-    def stop(self, timeout: float = 30) -> int:
-        """SIGTERM; its exit code. NotReady when it has not gone within `timeout`."""
+    def stop(self, timeout: float = 30) -> None:
+        """SIGTERM, and an orderly end. NotReady when it has not gone within `timeout`, died of something else, or broke on the way."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout)
+            code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
             raise NotReady(f"did not stop within {timeout:g} s of SIGTERM\n{self.output()[-4000:]}") from None
+        # twistd ends itself with the signal that stopped it, once everything has been shut down.
+        if code not in (0, -signal.SIGTERM):
+            raise NotReady(f"exit code {code} after SIGTERM\n{self.output()[-4000:]}")
 
     def restart(self) -> None:
         self.stop()

@@ -45,6 +45,7 @@ class Sink(asyncio.Protocol):
         self.buffer = bytearray()
         self.version = ""
         self.stalled = False
+        self.upgrading = False
         self.waiting: set[asyncio.Task[None]] = set()
         self.reset()
 
@@ -70,7 +71,10 @@ class Sink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        while not self.stalled and (self.bdat is not None or self.in_data or b"\n" in self.buffer):
+        self.go_on()
+
+    def go_on(self) -> None:
+        while not self.stalled and not self.upgrading and (self.bdat is not None or self.in_data or b"\n" in self.buffer):
             if not (self.take_chunk() if self.bdat is not None else self.take_data() if self.in_data else self.take_line()):
                 return
 
@@ -104,6 +108,7 @@ class Sink(asyncio.Protocol):
             self.bdat, self.last = int(words[1]), words[-1].upper() == "LAST"
         elif verb == "STARTTLS" and self.tls:
             self.say("starttls", "220 2.0.0 go ahead")
+            self.upgrading = True
             task = asyncio.get_running_loop().create_task(self.secure())
             self.waiting.add(task)
             task.add_done_callback(self.waiting.discard)
@@ -129,6 +134,8 @@ class Sink(asyncio.Protocol):
         self.transport = transport
         self.version = transport.get_extra_info("ssl_object").version() or ""  # type: ignore[union-attr]
         self.reset()
+        self.upgrading = False
+        self.go_on()  # the first words may have come with the end of the handshake, before start_tls told us its transport
 
     def take_chunk(self) -> bool:
         assert self.bdat is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from jetmail.smtp.options import SessionOptions
 from tests.dialogs.script import Dialog, Step, all_dialogs
 from tests.live.conftest import QUICK
 from tests.live.harness import Appliance, free_port, merge, wait_until
@@ -29,7 +30,9 @@ class Ports:
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     directory = tmp_path_factory.mktemp("dialogs")
     by_kind = {kind: free_port() for kind in ("mx", "submission", "submissions")}
-    settings = {"listener": [{"kind": kind, "address": "127.0.0.1", "port": port} for kind, port in by_kind.items()]}
+    limits = SessionOptions("")
+    settings = {"smtp": {"max_errors": limits.max_errors, "max_messages": limits.max_messages, "max_recipients": limits.max_recipients}}
+    settings |= {"listener": [{"kind": kind, "address": "127.0.0.1", "port": port} for kind, port in by_kind.items()]}
     with SinkProcess(directory / "far.log", "--keep") as far, Appliance(directory / "jetmail", merge(QUICK, settings)) as appliance:
         appliance.domain("demo.test", far.port, "--tls", "none")
         appliance.start()
