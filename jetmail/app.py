@@ -60,8 +60,9 @@ from jetmail.outbound.queue import Queue
 from jetmail.outbound.route import Credentials, RouteOptions, Router, Smarthost
 from jetmail.outbound.schedule import ScheduleOptions
 from jetmail.outbound.tls import ClientTls, TlsMode, TlsOptions
-from jetmail.rules import registry
+from jetmail.rules import registry, symbols
 from jetmail.rules.chain import Judge
+from jetmail.rules.services import RuleServices
 from jetmail.smtp.options import SessionOptions
 from jetmail.spool.content import chunks
 from jetmail.spool.files import FileStore, SpoolOptions
@@ -88,6 +89,7 @@ class Appliance(Service):
         self._owner = host.identity(config.server.user, config.server.group)
         self._inherited = host.inherited_sockets(environ, os.getpid())
         self._chain = registry.load(config.rules_file)
+        self.scores = symbols.load(config.file.parent / "scores.toml", self._chain.symbols)
         self._dns_options = _dns_options(config)
         self._smarthost = _smarthost(config)
         self._pages: Any = None
@@ -110,6 +112,10 @@ class Appliance(Service):
         )
         self.resolver = IResolver(Resolver(reactor, self._dns_options, self.entropy))
         self.connections = Connections(reactor, _connection_options(config))
+        services = RuleServices(
+            self.hostname, reactor, self.resolver, IExecutor(self.executor), self.scores, config.file.parent, config.state
+        )
+        self._chain.bind(services)
         self.judge = Judge(self._chain, reactor)
 
     def _compose_on_disk(self) -> None:

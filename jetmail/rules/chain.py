@@ -27,7 +27,9 @@ from twisted.python.failure import Failure
 
 from jetmail.rules.facts import Facts
 from jetmail.rules.policy import Policy
+from jetmail.rules.services import RuleServices
 from jetmail.rules.settlement import FAULT
+from jetmail.rules.symbols import Symbol
 from jetmail.rules.verdict import (
     NO_OPINION,
     Action,
@@ -80,6 +82,17 @@ class Chain:
     def layers(self, stage: Stage) -> tuple[tuple[Entry, ...], ...]:
         """The stage's entries, layer by layer."""
         return self._layers[stage]
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """What the rules of this chain may find; a class that stands in it twice counts once."""
+        return tuple({symbol.word: symbol for entry in self.entries for symbol in getattr(entry.rule, "SYMBOLS", ())}.values())
+
+    def bind(self, services: RuleServices) -> None:
+        """Give the parts of the house to the rules that ask for them."""
+        for entry in self.entries:
+            if (bind := getattr(entry.rule, "bind", None)) is not None:
+                bind(services)
 
     def describe(self) -> list[dict[str, Any]]:
         """The effective order, one plain dictionary a rule, for people and for --json."""

@@ -7,7 +7,8 @@
     after = ["..."]      timeout = 5      on_error = "defer" | "skip"        # each optional: over what the class says
 
 A rule class is called with `(name, options)`. Its attribute `Options` is a dataclass of what may be set (values, types, defaults); its `__init__`
-raises ValueError for options that make no sense together. Besides what IRule promises it may have `level` (LIST rules: whose word it carries).
+raises ValueError for options that make no sense together. Besides what IRule promises it may have `level` (LIST rules: whose word it carries),
+`SYMBOLS` (rules.symbols: what it finds, with weights and explanations) and `bind(services)` (rules.services: the parts of the house it uses).
 
 Raises ConfigError with every problem at once: unknown class, duplicate name, missing need, unknown `after`, a circle, bad options, a POLICY
 rule that would be skipped on error, no rule at all. A chain that is half right is never run.

@@ -1,0 +1,28 @@
+"""What of the house a rule may use besides facts and policy. app gives it to each rule that has a method `bind(services)`, once, at boot.
+
+A rule that is loaded only to be listed or checked (`jetmail rules`, `jetmail check`) is never bound, so `bind` is the place for whatever needs the
+running process: keep the parts that are needed, start nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from twisted.internet.interfaces import IReactorTime
+
+from jetmail.interfaces import IExecutor, IResolver
+from jetmail.rules.symbols import Scores
+
+
+@dataclass(frozen=True, slots=True)
+class RuleServices:
+    """`hostname` is ours (the authserv-id). `clock.seconds()` is epoch time. `etc` is the directory of maps, `state` that of what is learnt."""
+
+    hostname: str
+    clock: IReactorTime
+    resolver: IResolver
+    executor: IExecutor
+    scores: Scores
+    etc: Path
+    state: Path
