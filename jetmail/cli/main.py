@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed (not found, not possible now, store trouble), 2 the
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -87,6 +88,9 @@ def _version() -> str:
 
 def console() -> None:
     """The installed command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no reason to fail
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()

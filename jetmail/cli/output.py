@@ -15,7 +15,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, TextIO
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# C0, DEL and C1; line separators; the bidirectional controls of Unicode; lone surrogates, which no terminal can be sent.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 MIN_COLUMN = 8  # narrower than this a cut column says nothing
 
 
@@ -59,7 +60,8 @@ def pairs(out: TextIO, items: Mapping[str, object] | Sequence[tuple[str, object]
 
 def json_line(out: TextIO, value: object) -> None:
     """One object, one line, keys as the columns they come from."""
-    print(json.dumps(plain(value), ensure_ascii=False, separators=(", ", ": ")), file=out)
+    text = json.dumps(plain(value), ensure_ascii=False, separators=(", ", ": "))
+    print(text.encode("utf-8", "replace").decode(), file=out)
 
 
 def plain(value: object) -> Any:

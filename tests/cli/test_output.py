@@ -40,6 +40,15 @@ def test_strangers_cannot_steer_the_terminal() -> None:
     assert len(shown.splitlines()) == 2
 
 
+@given(st.text(alphabet=st.characters(), max_size=50))
+def test_anything_can_be_printed(text: str) -> None:
+    """Whatever a stranger wrote, lone surrogates too, becomes one line of UTF-8, in tables and in JSON."""
+    out = io.StringIO()
+    output.json_line(out, {"text": text})
+    assert len(out.getvalue().encode().split(b"\n")) == 2
+    assert len(output.clean(text).encode().decode().splitlines()) <= 1
+
+
 def test_json_is_one_object_a_line() -> None:
     """Dataclasses, enums, tuples and octets become plain JSON on one line."""
 
