@@ -55,15 +55,18 @@ class Committing:
         self, trace: bytes, recipients: Sequence[RecipientFacts], settlement: Settlement, said: Sequence[Opinion], refused: tuple[NewDelivery, ...]
     ) -> Deferred[Reply]:
         """-> the reply, once it is true."""
-        groups = acceptance.groups(settlement, said, not self._client.user)
-        if len(groups) == 1 or not self._intake.spool:
-            self._commit(trace, groups, [self._intake.spool] * len(groups), recipients, settlement, said, refused)
-        else:
-            # A stored content owns its file, so that the last delivery of one cannot take the file from the other.
-            copying = Deferred.fromCoroutine(self._copy(len(groups) - 1))
-            copying.addCallback(
-                lambda _: self._commit(trace, groups, [self._intake.spool, *self._copies], recipients, settlement, said, refused)
-            ).addErrback(self._failed)
+        try:
+            groups = acceptance.groups(settlement, said, not self._client.user)
+            if len(groups) == 1 or not self._intake.spool:
+                self._commit(trace, groups, [self._intake.spool] * len(groups), recipients, settlement, said, refused)
+            else:
+                # A stored content owns its file, so that the last delivery of one cannot take the file from the other.
+                copying = Deferred.fromCoroutine(self._copy(len(groups) - 1))
+                copying.addCallback(
+                    lambda _: self._commit(trace, groups, [self._intake.spool, *self._copies], recipients, settlement, said, refused)
+                ).addErrback(self._failed)
+        except Exception:
+            self._failed(Failure())
         return self._answer
 
     def _commit(
@@ -93,7 +96,7 @@ class Committing:
             for number, (group, spool, deliveries) in enumerate(zip(groups, spools, rows, strict=True))
         ]  # fmt: skip
         run: Deferred[Any] = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(_accept_all, news)
-        run.addCallback(self._committed, news).addErrback(self._failed)
+        run.addCallbacks(self._committed, self._failed, callbackArgs=(news,))
 
     def _content(self, trace: bytes, group: Group, spool: str) -> Content:
         header, offset = self._message.edited(acceptance.edits(trace, group))
@@ -109,11 +112,13 @@ class Committing:
         self._intake.keep()
         stored = accepted if isinstance(accepted, list) else [accepted]
         for item, new in zip(stored, news, strict=True):
-            if claimed:
-                if item.deliveries:
+            try:
+                if claimed and item.deliveries:
                     services.queue.enqueued(item, new.content)
-            elif item.deliveries:
-                services.queue.wake()
+                elif item.deliveries:
+                    services.queue.wake()
+            except Exception:  # the message is safe in the store: what breaks in the queue must not turn its 250 into a 451
+                _log.failure("message {uid} was stored and not enqueued", uid=item.uid)
         new = news[0]
         services.on_accepted(new.size)
         _log.info(

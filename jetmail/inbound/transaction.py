@@ -239,14 +239,16 @@ class Receiver:
             return REASONS["fault"].reply  # the client left while rules were waiting; nobody hears this
         said = facts.opinions + opinions
         settlement = settle(said, len(facts.recipients))
-        self._pending = None
         if settlement.accepted:
-            return self._accept(settlement, said, pending, facts, message)
+            answer = self._accept(settlement, said, pending, facts, message)
+            self._pending = None
+            return answer
         for ruling, recipient in zip(settlement.rulings, facts.recipients, strict=True):
             if ruling.reason == "greylist":
                 self._services.greylist.remember(self._client.address, str(pending.sender), recipient.address, facts.time)
-        pending.drop()
         self._refusals.of_message(self._client, pending, settlement, said, facts, message)
+        pending.drop()
+        self._pending = None
         return settlement.reply
 
     def _accept(self, settlement: Settlement, said: Sequence[Opinion], pending: Pending, facts: Facts, message: Message) -> Deferred[Reply]:
