@@ -28,6 +28,7 @@ from jetmail.mail.reply import Reply
 from jetmail.smtp import answers
 from jetmail.smtp.events import CLOSE, CONNECTED, STARTTLS, Abort, Chunk, Event
 from jetmail.smtp.server import Session
+from jetmail.wire import send
 
 if TYPE_CHECKING:
     from jetmail.inbound.listener import SmtpFactory
@@ -363,7 +364,7 @@ class SmtpProtocol:
             self._since = connections.now
             self._octets = 0
         if out:
-            self.transport.write(out)
+            send(self.transport, out)
 
     def _fault(self, failure: Failure, event: Event) -> Reply:
         """A part of ours failed: log it once, tell the peer a reference and nothing else."""
@@ -396,7 +397,7 @@ class SmtpProtocol:
             self._delay.cancel()
             self._delay = None
         if self._factory.options.kind != "submissions" or self._stage is Stage.DELAY:
-            self.transport.write(reply.wire)  # before TLS there is nobody who could read it
+            send(self.transport, reply.wire)  # before TLS there is nobody who could read it
         self._close(abruptly=reply is EARLY_TALKER)
 
     def _close(self, abruptly: bool) -> None:

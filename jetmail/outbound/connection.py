@@ -40,6 +40,7 @@ from jetmail.outbound.route import Credentials
 from jetmail.outbound.tls import ClientTls, HostTls, TlsFacts, TlsMode
 from jetmail.smtp.client import ClientSession
 from jetmail.smtp.phases import Event, Fault, FaultKind, Phase
+from jetmail.wire import send
 
 _ABSENT = TlsFacts("", "", False)
 
@@ -187,7 +188,7 @@ class Connection(TwistedProtocol):
             else:
                 out = session.take()
                 if out:
-                    self.transport.write(out)  # type: ignore[union-attr]
+                    send(self.transport, out)
             if session.answers != self._answers and not self._gone:
                 self._answers = session.answers
                 if session.phase is not Phase.IDLE:
@@ -310,7 +311,7 @@ class Connection(TwistedProtocol):
     def _flush(self) -> None:
         out = self.session.take()
         if out:
-            self.transport.write(out)  # type: ignore[union-attr]
+            send(self.transport, out)
         self._touch()
 
     def _touch(self) -> None:

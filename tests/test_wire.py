@@ -1,0 +1,92 @@
+"""The short way onto a socket: when it is taken, and that the octets are the same either way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionLost
+from twisted.internet.testing import StringTransport
+
+from jetmail.wire import send
+
+
+class Plain:
+    """A plain TCP transport as Twisted has it, with a socket that takes `room` octets, or is gone when that is None."""
+
+    def __init__(self, room: int | None = 1_000, **state: Any) -> None:
+        self.room = room
+        self.socket = b""
+        self.written = b""
+        self._tempDataLen = 0
+        self.dataBuffer = b""
+        self.TLS = False
+        self.connected = 1
+        self.disconnecting = 0
+        self.producer: Any = None
+        self.streamingProducer = False
+        self.__dict__.update(state)
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        if self.room is None:
+            return ConnectionLost()
+        self.socket += data[: self.room]
+        return min(self.room, len(data))
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+
+def test_at_once() -> None:
+    """Where nothing stands before them, octets go to the socket in the same turn."""
+    transport = Plain()
+    send(transport, b"250 OK\r\n")
+    assert (transport.socket, transport.written) == (b"250 OK\r\n", b"")
+
+
+@pytest.mark.parametrize("room", [0, 3])
+def test_rest(room: int) -> None:
+    """What the socket does not take is left to the transport, so that no octet is lost, doubled or out of order."""
+    transport = Plain(room)
+    send(transport, b"250 OK\r\n")
+    assert (transport.socket, transport.written) == (b"250 OK\r\n"[:room], b"250 OK\r\n"[room:])
+
+
+def test_lost() -> None:
+    """A connection that is gone is reported by the transport, which is given everything."""
+    transport = Plain(None)
+    send(transport, b"250 OK\r\n")
+    assert transport.written == b"250 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"_tempDataLen": 1},
+        {"dataBuffer": b"."},
+        {"TLS": True},
+        {"connected": 0},
+        {"disconnecting": 1},
+        {"producer": object(), "streamingProducer": False},
+    ],
+    ids=lambda state: next(iter(state)),
+)
+def test_long_way(state: dict[str, Any]) -> None:
+    """Octets that wait, TLS, an end that has begun and a producer that is to be told are the transport's own business."""
+    transport = Plain(**state)
+    send(transport, b"250 OK\r\n")
+    assert (transport.socket, transport.written) == (b"", b"250 OK\r\n")
+
+
+def test_streaming_producer() -> None:
+    """A producer that is only ever paused needs no telling."""
+    transport = Plain(producer=object(), streamingProducer=True)
+    send(transport, b"250 OK\r\n")
+    assert transport.socket == b"250 OK\r\n"
+
+
+def test_any_other_transport() -> None:
+    """A transport that is not plain TCP is written to as ever."""
+    transport = StringTransport()
+    send(transport, b"250 OK\r\n")
+    assert transport.value() == b"250 OK\r\n"
