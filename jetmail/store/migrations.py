@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jetmail.errors import SchemaError, StoreError
-from jetmail.store.schema import v0001_directory, v0002_traffic
+from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
@@ -41,6 +41,7 @@ def _sql(*texts: str) -> Callable[[sqlite3.Connection], None]:
 STEPS: tuple[Step, ...] = (
     ("0001_directory", _sql(v0001_directory.SQL, v0001_directory.TRIGGERS)),
     ("0002_traffic", _sql(v0002_traffic.SQL)),
+    ("0003_learning", _sql(v0003_learning.SQL, v0003_learning.TRIGGERS)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"
