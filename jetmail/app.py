@@ -180,8 +180,14 @@ class Appliance(Service):
                 own_names=frozenset({self.hostname}), own_endpoints=host.OwnEndpoints(bound), smarthost=self._smarthost, mx_port=delivery.mx_port
             ),
         )
+        # An address may be dialled again a little before its destination is probed again, or the probe would be answered out of memory.
+        sooner = 0.9 * (1.0 - config.queue.jitter)
         pool_options = PoolOptions(
-            max_per_address=config.queue.max_per_destination, idle_seconds=delivery.keep_idle, max_messages=delivery.keep_messages
+            max_per_address=config.queue.max_per_destination,
+            idle_seconds=delivery.keep_idle,
+            max_messages=delivery.keep_messages,
+            dead_seconds=sooner * config.queue.probe_first,
+            dead_limit=sooner * config.queue.probe_last,
         )
         self.pool = Pool(pool_options, reactor)
         timeouts = Timeouts(

@@ -247,6 +247,25 @@ def test_resolver_that_never_answers(make: Make, far: SinkProcess) -> None:
         assert time.monotonic() - began < 10
 
 
+def test_destination_comes_back(make: Make, tmp_path: Path) -> None:
+    """Every probe of a destination that is down really dials it: once it listens again its mail is there within a few probes' time."""
+    down = free_port()
+    appliance = make()
+    appliance.domain("example.test", down, "--tls", "none")
+    appliance.start()
+    for number in range(30):
+        assert attempt(appliance, f"someone-{number}@example.test").startswith("250")
+    time.sleep(4)  # several probes
+    with SinkProcess(tmp_path / "late.log", port=down) as late:
+        began = time.monotonic()
+        late.wait_for(30, 20)
+        assert time.monotonic() - began < 6
+        assert len(late.received()) == 30
+    (uid,) = {row["uid"] for row in appliance.rows("log", "--limit", "100") if row["recipient"] == "someone-0@example.test"}
+    attempts = [event for event in appliance.rows("message", "show", uid)[0]["timeline"] if event["kind"] == "attempt"]
+    assert attempts[-1]["detail"]["result"] == "delivered"
+
+
 def test_peers_that_stall(make: Make, far: SinkProcess, tmp_path: Path) -> None:
     """Destinations that go silent in any phase cost only their own mail time: it waits with a reason, everybody else's is delivered at once, and the
     process still stops when told. Silence after QUIT is nobody's loss: that message is delivered, once."""
