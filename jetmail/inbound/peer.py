@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -18,11 +19,10 @@ class Peer:
     port: int
     listener: str
     kind: str
-    local_address: str = ""
-    local_port: int = 0
     proxy: str = ""
 
 
+@lru_cache(maxsize=4096)
 def plain(address: str) -> str:
     """One spelling for one host: IPv4 that came over an IPv6 socket as IPv4, no zone. Text that is no address is returned as it is."""
     if ":" not in address:
@@ -34,6 +34,7 @@ def plain(address: str) -> str:
     return str(parsed.ipv4_mapped or parsed)
 
 
+@lru_cache(maxsize=4096)
 def origin(address: str) -> str:
     """What connections are counted by: the IPv4 address, or the IPv6 /64, which is what one customer gets. `address` is plain."""
     if ":" not in address:

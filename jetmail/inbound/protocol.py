@@ -107,10 +107,10 @@ class SmtpProtocol:
         # Answers to a pipelined batch may go out in several writes: Nagle's algorithm would hold the second back for a delayed ACK.
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        there, here = transport.getPeer(), transport.getHost()
+        there = transport.getPeer()
         address = plain(getattr(there, "host", ""))
         options = self._factory.options
-        self.peer = Peer(address, getattr(there, "port", 0), options.name, options.kind, plain(getattr(here, "host", "")), getattr(here, "port", 0))
+        self.peer = Peer(address, getattr(there, "port", 0), options.name, options.kind)
         if address in self._factory.proxies:
             self._enter(Stage.PROXY, connections.options.tls_timeout)
         else:
@@ -247,9 +247,7 @@ class SmtpProtocol:
         rest, self._header = self._header[used:], b""
         peer = self.peer
         if origin is not None:
-            peer = Peer(
-                plain(origin.address), origin.port, peer.listener, peer.kind, plain(origin.local_address), origin.local_port, proxy=peer.address
-            )
+            peer = Peer(plain(origin.address), origin.port, peer.listener, peer.kind, proxy=peer.address)
         self._identified(peer, rest)
 
     def _identified(self, peer: Peer, rest: bytes) -> None:

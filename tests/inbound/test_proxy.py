@@ -97,7 +97,7 @@ class OverProxy(SynchronousTestCase):
             wire.deliver(header[5:])
             self.assertEqual(wire.read()[:4], b"220 ")
             peer = house.peers[0]
-            self.assertEqual((peer.address, peer.port, peer.proxy, peer.local_address), ("198.51.100.7", 4711, "10.1.2.3", "192.0.2.25"))
+            self.assertEqual((peer.address, peer.port, peer.proxy), ("198.51.100.7", 4711, "10.1.2.3"))
 
     def test_commands_behind_the_header(self) -> None:
         """What follows in the same segment is read as commands."""
