@@ -1,0 +1,1 @@
+"""Who sent it: the algorithms of SPF, DKIM, ARC and DMARC over IResolver. No policy, no store."""
