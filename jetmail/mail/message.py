@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, NamedTuple, TypeVar
 
 from jetmail.mail import encoded
 from jetmail.mail.address import Address
@@ -27,6 +28,8 @@ MAX_FIELDS = 1_000
 MAX_FIELD = 64 * 1024  # octets of one field that are looked at
 MAX_SUBJECT = 1_000  # characters kept of a decoded subject
 MAX_MESSAGE_ID = 250
+
+T = TypeVar("T")
 
 _END = re.compile(rb"\A\r?\n|\n\r?\n")
 _FIELD = re.compile(rb"[^\n]+\n?(?:[ \t][^\n]*\n?)*")  # one field with its continuation lines; every octet is consumed once
@@ -66,8 +69,7 @@ class From:
         return tuple(mailbox.address for mailbox in self.mailboxes if mailbox.address is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Edits:
+class Edits(NamedTuple):
     """What to change in a header block. `remove`: lower-case names of fields to drop; `remove_if(name, field)` drops one by its content;
     `prepend`: complete fields with their CRLF, in the order in which they are to stand."""
 
@@ -79,7 +81,7 @@ class Edits:
 class Message:
     """See the module. `size` is that of the whole content."""
 
-    __slots__ = ("_fields", "_from", "_rest", "_structure", "head_size", "octets", "size", "too_large")
+    __slots__ = ("_fields", "_from", "_read", "_rest", "_structure", "head_size", "octets", "size", "too_large")
 
     def __init__(self, octets: bytes, size: int | None = None, rest: Callable[[], bytes] | None = None) -> None:
         self.octets = octets
@@ -88,6 +90,7 @@ class Message:
         self._fields: tuple[tuple[bytes, bytes], ...] | None = None
         self._from: From | None = None
         self._structure: Structure | None = None
+        self._read: dict[Callable[[Message], Any], Any] = {}
         end = _END.search(octets, 0, MAX_HEADER + 4)
         self.too_large = end is None and len(octets) > MAX_HEADER
         self.head_size = end.end() if end else min(len(octets), MAX_HEADER)  # with the empty line, where there is one
@@ -165,6 +168,14 @@ class Message:
         if self._structure is None:
             self._structure = parse_structure(self.whole())
         return self._structure
+
+    def once(self, read: Callable[[Message], T]) -> T:
+        """What `read` makes of this message, made at the first question and kept: for a reading that several rules share. `read` is a function of a
+        module, its answer immutable."""
+        if read not in self._read:
+            self._read[read] = read(self)
+        kept: T = self._read[read]
+        return kept
 
     # edits
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message as Fields
 from email.policy import compat32
-from html import unescape
 
 from jetmail.mail import encoded
+from jetmail.mail.markup import Page, read_page
 
 MAX_PARTS = 500
 MAX_DEPTH = 16
@@ -28,7 +28,6 @@ MAX_TEXT = 256 * 1024  # characters of decoded text in all
 MAX_FILE_NAME = 255
 
 _HEAD_END = re.compile(rb"\A\r?\n|\n\r?\n")
-_LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _WORD = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}")
 
 
@@ -71,12 +70,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """All leaves, the text of those that are text (HTML without its tags), and what was wrong: words of 'parts', 'depth', 'boundary' (a multipart
-    without a usable one), 'unclosed' (its end never came), 'header' (a part's header too large), 'hits'."""
+    """All leaves, the text of those that are text (HTML without its tags), what was wrong: words of 'parts', 'depth', 'boundary' (a multipart
+    without a usable one), 'unclosed' (its end never came), 'header' (a part's header too large), 'hits'; and those leaves that are shown as HTML,
+    each as a page (mail.markup)."""
 
     parts: tuple[Part, ...]
     text: str
     flaws: frozenset[str]
+    pages: tuple[tuple[Part, Page], ...] = ()
 
     @property
     def attachments(self) -> tuple[Part, ...]:
@@ -101,7 +102,8 @@ def parse_structure(octets: bytes) -> Structure:
     """A whole message -> its Structure."""
     walk = _Walk(octets)
     _read(walk, 0, len(octets), 0, "text/plain")
-    return Structure(tuple(walk.parts), _text(octets, walk.parts), frozenset(walk.flaws))
+    text, pages = _text(octets, walk.parts)
+    return Structure(tuple(walk.parts), text, frozenset(walk.flaws), pages)
 
 
 def _read(walk: _Walk, start: int, end: int, depth: int, default: str) -> None:
@@ -233,8 +235,9 @@ def _file_name(fields: Fields) -> str:
     return raw.replace("\\", "/").rpartition("/")[2].strip()[-MAX_FILE_NAME:]
 
 
-def _text(octets: bytes, parts: list[Part]) -> str:
+def _text(octets: bytes, parts: list[Part]) -> tuple[str, tuple[tuple[Part, Page], ...]]:
     pieces: list[str] = []
+    pages: list[tuple[Part, Page]] = []
     left = MAX_TEXT
     for part in parts:
         if left <= 0:
@@ -245,30 +248,10 @@ def _text(octets: bytes, parts: list[Part]) -> str:
             text = encoded.to_text(part.decoded(octets, left), part.charset)
         except (binascii.Error, ValueError):
             continue
-        pieces.append(without_tags(text) if part.content_type == "text/html" else text)
         left -= len(text)
-    return "\n".join(pieces)
-
-
-def without_tags(html: str) -> str:
-    """The text of HTML: tags, comments, styles and scripts cut out, entities resolved. For matching words, not for showing. One pass."""
-    pieces: list[str] = []
-    lowered = html.translate(_LOWER)  # of ASCII alone: some other letters grow when lowered, and offsets must agree
-    position = 0
-    while True:
-        opened = html.find("<", position)
-        if opened < 0:
-            pieces.append(html[position:])
-            break
-        pieces.append(html[position:opened])
-        if html.startswith("<!--", opened):
-            closed = html.find("-->", opened + 4)
-        else:
-            name = next((name for name in ("style", "script") if lowered.startswith(name, opened + 1)), "")
-            closed = lowered.find("</" + name, opened) if name else opened
-            closed = html.find(">", closed) if closed >= 0 else -1
-        if closed < 0:
-            break  # what is never closed is never shown
-        pieces.append(" ")
-        position = html.index(">", closed) + 1
-    return unescape("".join(pieces))
+        if part.content_type == "text/html":
+            page = read_page(text)
+            pages.append((part, page))
+            text = page.text
+        pieces.append(text)
+    return "\n".join(pieces), tuple(pages)

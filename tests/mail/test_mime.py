@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jetmail.mail import mime
-from jetmail.mail.mime import parse_structure, without_tags
+from jetmail.mail.mime import parse_structure
 
 
 def multipart(*parts: bytes, kind: str = "mixed", boundary: str = "b", close: bool = True) -> bytes:
@@ -108,24 +108,6 @@ def test_hostile_input_is_bounded(octets: bytes) -> None:
     start = process_time()
     parse_structure(octets)
     assert process_time() - start < 1
-
-
-@pytest.mark.parametrize(
-    ("html", "text"),
-    [
-        ("a<b>c</b>", "a c "),
-        ("<p title='x>y'>z", " y'>z"),  # not a browser: words are what is wanted
-        ("x<script>if (a<b) {}</script>y", "x y"),
-        ("x<style>never closed", "x"),
-        ("a<!-- b -->c<!-- d", "a c"),
-        ("1 < 2", "1 "),
-        ("&lt;a&gt; &amp;amp;", "<a> &amp;"),
-        ("İ<STYLE>x</STYLE>y", "İ y"),
-    ],
-)
-def test_without_tags(html: str, text: str) -> None:
-    """The words of HTML."""
-    assert without_tags(html) == text
 
 
 def test_other_people_s_messages() -> None:
