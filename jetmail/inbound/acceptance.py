@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jetmail.mail.envelope import Sender
 from jetmail.mail.message import Edits, Message
@@ -33,8 +34,7 @@ class Refused:
     opinions: tuple[Opinion, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Recipients (by place) who see the same header. `header` goes below our Received."""
 
     members: tuple[int, ...]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """`address` and `port` are the client's own (from the PROXY header where one is expected; IPv4-mapped IPv6 is written as IPv4). `listener` is the
     name in etc/, `kind` 'mx', 'submission' or 'submissions'. `proxy` is the address of the proxy that spoke for it, else ''."""
 

@@ -86,7 +86,7 @@ class Receiver:
 
     def helo(self, name: str, extended: bool) -> Said:
         """Remembers the name; the session words its own answer."""
-        self._client = replace(self._client, helo=name)
+        self._client = self._client._replace(helo=name)
         self._is_extended = extended
         return HELLO
 
@@ -129,7 +129,7 @@ class Receiver:
     def tls_started(self, version: str, cipher: str) -> None:
         """RFC 3207 4.2: what was said before counts for nothing."""
         self.abort()
-        self._client = replace(self._client, helo="", tls=version, user="")
+        self._client = self._client._replace(helo="", tls=version, user="")
         self._cipher = cipher
 
     def lost(self) -> None:
@@ -227,7 +227,7 @@ class Receiver:
 
     def _ask_judgement(self, opinions: Answer, pending: Pending, facts: Facts) -> Said:
         if opinions:
-            facts = replace(facts, opinions=facts.opinions + opinions)
+            facts = facts._replace(opinions=facts.opinions + opinions)
         answer = self._services.judge.ask(Stage.JUDGEMENT, facts, pending.policies, pending.appliance)
         said: Said = then(answer, self._decide, pending, facts)
         return said
@@ -272,7 +272,7 @@ class Receiver:
 
     def _logged_in(self, reply: Reply, username: str) -> Reply:
         if reply.code == 235:
-            self._client = replace(self._client, user=username)
+            self._client = self._client._replace(user=username)
         _log.info("login {outcome}", outcome="ok" if reply.code == 235 else "failed", client=self._client.address, username=username[:100])
         return reply
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jetmail.mail.address import Address
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(NamedTuple):
     """MAIL FROM. `address` None is the null sender `<>`. `size` is the declared one or None. `body` is '7BIT' or '8BITMIME'. `ret` is 'FULL', 'HDRS'
     or ''."""
 
@@ -25,8 +25,7 @@ class Sender:
         return str(self.address) if self.address else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """RCPT TO. `notify` is '' (absent) or 'NEVER' or a comma list of SUCCESS, FAILURE, DELAY in that order; `orcpt` as received ('rfc822;xtext')
     or ''."""
 

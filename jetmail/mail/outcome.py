@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from jetmail.mail.reply import Reply
 
@@ -16,8 +16,7 @@ class Result(Enum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """`reason` is a word from a closed list (docs/queue.md): accepted, refused, deferred, dns, connect, tls, timeout, protocol, loop, null-mx,
     no-route, unsupported, content, expired, operator.
 

@@ -7,10 +7,10 @@ what could close a comment is dropped. Return-Path is not added: we relay, and R
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from jetmail.mail.message import Message
 
@@ -20,8 +20,7 @@ _UNSAFE = re.compile(r"[^!-~\u0080-\U0010ffff]+")
 _COMMENT = re.compile(r"[()\\]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """What one Received field says. `helo` as the client gave it, `address` its IP, `tls` '' or the version, `cipher` '' or its name, `user`
     whether it logged in (never who), `recipient` '' unless there is exactly one."""
 

@@ -16,9 +16,8 @@ a part for the whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from math import inf
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.error import (
     ConnectionRefusedError,
@@ -45,8 +44,7 @@ from jetmail.wire import send
 _ABSENT = TlsFacts("", "", False)
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """What to send: `data` at hand, or None and `pieces` that give `size` octets in all."""
 
     size: int

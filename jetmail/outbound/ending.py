@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jetmail.interfaces import IEntropy
 from jetmail.mail.outcome import Outcome, Result
@@ -29,8 +29,7 @@ FAULT = Outcome(Result.LATER, "deferred", Reply(451, "4.3.0", "Internal error, s
 MISSING = Outcome(Result.LATER, CONTENT, Reply(451, "4.3.0", "The message's content is missing or damaged"))
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """`attempted` and `reports` to be written together; `due` the next time one of them is to be tried, None when none is."""
 
     attempted: tuple[Attempted, ...]

@@ -6,15 +6,14 @@ Values only. `Job` is one message to the recipients of one destination; the answ
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from jetmail.store.traffic.deliveries import Due, MessageFacts
     from jetmail.store.traffic.messages import Content
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One attempt to make: `deliveries` are all of `destination` (the domain of their targets) and all of `message`."""
 
     message: MessageFacts

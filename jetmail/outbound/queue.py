@@ -294,7 +294,7 @@ class Queue(Service):
     def _claimed(self, ids: set[int], batch: list[tuple[Lane, Item, int]], times: dict[int, float]) -> None:
         now = self._now()
         for lane, item, epoch in batch:
-            kept = tuple([replace(due, attempts=due.attempts + 1, next_attempt=times[due.id]) for due in item.deliveries if due.id in ids])
+            kept = tuple([due._replace(attempts=due.attempts + 1, next_attempt=times[due.id]) for due in item.deliveries if due.id in ids])
             self._window.release(lane, [due.id for due in item.deliveries if due.id not in ids])
             item.deliveries = kept
             if kept and self.running and not lane.is_closed(now):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -184,7 +184,7 @@ class _Asking:
         if self._is_cancelled or _is_refused(self._opinions, self._facts):
             return False
         if len(self._opinions) > self._before:
-            self._facts = replace(self._facts, opinions=self._facts.opinions + tuple(self._opinions[self._before :]))
+            self._facts = self._facts._replace(opinions=self._facts.opinions + tuple(self._opinions[self._before :]))
             self._before = len(self._opinions)
         return True
 
@@ -196,7 +196,7 @@ class _Asking:
                 continue
             if views is None:
                 facts = self._facts
-                views = tuple(facts if facts.recipient is each else replace(facts, recipient=each) for each in facts.recipients)
+                views = tuple(facts if facts.recipient is each else facts._replace(recipient=each) for each in facts.recipients)
             for view, policy in zip(views, self._policies, strict=True):
                 assert view.recipient is not None
                 self._ask_one(entry, view.recipient.index, view, policy)

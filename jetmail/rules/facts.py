@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from jetmail.mail.address import Address
 from jetmail.mail.envelope import Recipient, Sender
@@ -27,8 +28,7 @@ def parse_ip(text: str) -> IPAddress | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """The other end. `kind` is the listener's: 'mx', 'submission' or 'submissions'. `tls` is '' or 'TLSv1.3'. `user` is '' until somebody logged
     in."""
 
@@ -62,8 +62,7 @@ class RecipientFacts:
         return self.recipient.address
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """See the module. `recipient` is the one a rule of RECIPIENT scope is asked about; to others it is the only one, or None where there are several.
     `opinions` are those of the stages before this one, and of the rules a rule names in `after`."""
 

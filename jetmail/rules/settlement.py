@@ -15,7 +15,7 @@ message is deferred, because the sender still has it and nobody loses anything.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jetmail.mail.reply import Reply
 from jetmail.rules.verdict import REASONS, Action, Kind, Level, Opinion, Ruling
@@ -27,8 +27,7 @@ SUSPECT_MARK = Ruling(Action.MARK, "suspect")
 _RANK = {Kind.POLICY: 0, Kind.LIST: 1, Kind.FILTER: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """`rulings` has one entry per recipient, in the order of the envelope. `accepted`: the message is taken for at least one of them, and `reply`
     is a 250."""
 

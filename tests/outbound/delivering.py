@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -37,7 +36,7 @@ def due(number: int, target: str = "", recipient: str = "", notify: str = "", or
 def job(recipients: int = 1, content: bytes = MESSAGE, deliveries: Sequence[Due] = (), **facts: Any) -> Job:
     """A message to that many recipients."""
     stored = Content(len(content), content)
-    return Job(replace(FACTS, **facts), stored, tuple(deliveries) or tuple(map(due, range(1, recipients + 1))), "a.test")
+    return Job(FACTS._replace(**facts), stored, tuple(deliveries) or tuple(map(due, range(1, recipients + 1))), "a.test")
 
 
 class AttemptCase(SynchronousTestCase):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from jetmail.errors import ContentMissingError
@@ -23,7 +22,7 @@ class ContentTests(AttemptCase):
         """A job whose content is in a file."""
         self.pieces = lambda content: iter(pieces)
         stored = Content(sum(map(len, pieces)) if size is None else size, None, pieces[0] if pieces else b"", "file")
-        return Job(replace(FACTS, **facts), stored, (due(1),), "a.test")
+        return Job(FACTS._replace(**facts), stored, (due(1),), "a.test")
 
     def test_streamed(self) -> None:
         """Content in a file goes out piece by piece, one in memory at a time, and arrives whole."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-from dataclasses import replace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,7 +18,7 @@ from tests.outbound.appliance import BODY, DEFERRED, DELIVERED, REFUSED, Applian
 
 FACTS = MessageFacts(1, "0" * 20, "bob@example.org", len(BODY), "7BIT", False, "", "", False, 100.0, 1, "inbound", "")
 CONTENT = Content(len(BODY), BODY)
-WITHOUT_DSN = replace(DELIVERED, relayed_without_dsn=True)
+WITHOUT_DSN = DELIVERED._replace(relayed_without_dsn=True)
 
 
 def due(recipient: str = "ann@demo.test", notify: str = "", **other: Any) -> Due:
@@ -51,7 +50,7 @@ class Who(SynchronousTestCase):
 
     def test_null_sender(self) -> None:
         """The null sender is told nothing."""
-        self.assertIsNone(self.failure(replace(FACTS, sender="")))
+        self.assertIsNone(self.failure(FACTS._replace(sender="")))
 
     def test_notify(self) -> None:
         """Without NOTIFY and with FAILURE the sender is told; with NEVER or only others not."""
@@ -109,11 +108,11 @@ class What(SynchronousTestCase):
         """RET=FULL returns small mail whole; otherwise, or when it is large or wants TLS, the header."""
         for facts, content, whole in (
             (FACTS, CONTENT, False),
-            (replace(FACTS, ret="HDRS"), CONTENT, False),
-            (replace(FACTS, ret="FULL"), CONTENT, True),
-            (replace(FACTS, ret="FULL", requiretls=True), CONTENT, False),
-            (replace(FACTS, ret="FULL"), Content(9999, BODY + b"x" * 2000), False),
-            (replace(FACTS, ret="FULL"), Content(9999, None, BODY, "spooled"), False),
+            (FACTS._replace(ret="HDRS"), CONTENT, False),
+            (FACTS._replace(ret="FULL"), CONTENT, True),
+            (FACTS._replace(ret="FULL", requiretls=True), CONTENT, False),
+            (FACTS._replace(ret="FULL"), Content(9999, BODY + b"x" * 2000), False),
+            (FACTS._replace(ret="FULL"), Content(9999, None, BODY, "spooled"), False),
         ):
             report = reporter().failure(200.0, facts, content, [(due(), REFUSED)])
             assert report is not None
@@ -124,7 +123,7 @@ class What(SynchronousTestCase):
 
     def test_envid(self) -> None:
         """The envelope id comes back."""
-        self.assertIn("Original-Envelope-Id: abc+1", text(reporter().failure(1.0, replace(FACTS, envid="abc+2B1"), CONTENT, [(due(), REFUSED)])))
+        self.assertIn("Original-Envelope-Id: abc+1", text(reporter().failure(1.0, FACTS._replace(envid="abc+2B1"), CONTENT, [(due(), REFUSED)])))
 
     def test_huge_header(self) -> None:
         """A header beyond all measure is cut at a line."""

@@ -14,8 +14,7 @@ Decision: design 5; docs/queue.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jetmail.mail.status import Status
 from jetmail.store.database import Connection
@@ -23,8 +22,7 @@ from jetmail.store.database import Connection
 OPERATOR = "operator"  # the reason of a queued delivery that somebody asked to be returned to its sender
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """A queued delivery as the queue's window holds it. `reason` and `reply` are of its last attempt."""
 
     id: int
@@ -42,8 +40,7 @@ class Due:
     reply: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageFacts:
+class MessageFacts(NamedTuple):
     """What delivering a message needs to know of it besides its content."""
 
     id: int
@@ -61,8 +58,7 @@ class MessageFacts:
     user: str
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(NamedTuple):
     """What to write for one delivery. `status` DELIVERED or REJECTED ends it; QUEUED keeps it, due at `next_attempt`, or set aside when `held`.
     `events` are (kind, JSON detail) in order. `content_id` and `spool` name the message's content, which goes when this was its last need."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jetmail.errors import ContentMissingError
 from jetmail.mail.status import Status
@@ -24,8 +24,7 @@ from jetmail.store.traffic.deliveries import Due, MessageFacts
 _FINAL = frozenset({Status.DELIVERED, Status.REJECTED, Status.BLOCKED, Status.SPAM})
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """The octets of a message, CRLF line ends, no dot-stuffing. Inline: `data` is all of it. Spooled: `header` (edited, with the empty line)
     and then the file `spool` from `spool_offset` on. `size` counts what a peer will get. `id` 0: not stored yet."""
 
@@ -37,8 +36,7 @@ class Content:
     id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class NewDelivery:
+class NewDelivery(NamedTuple):
     """One recipient of a NewMessage. `recipient` as at RCPT, `domain` its domain, `target` where it really goes, `destination` that one's."""
 
     recipient: str
@@ -53,8 +51,7 @@ class NewDelivery:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(NamedTuple):
     """A message about to be stored. `received` and `first_retry` are epoch seconds, `sender` '' the null sender, `findings` JSON, `response` what the
     client was told. `claimed`: the queue has room, so the first attempt is recorded now (attempts 1, the next due at `first_retry`)."""
 
@@ -86,8 +83,7 @@ class NewMessage:
     first_retry: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """What `accept` stored: `deliveries` are those in the queue (not held), ready for the window, and `facts` what delivering them needs."""
 
     id: int

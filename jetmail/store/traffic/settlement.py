@@ -10,7 +10,7 @@ Decision: design 4 step 9 and 10; docs/queue.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jetmail.store.database import Connection
 from jetmail.store.traffic import deliveries, lanes
@@ -19,8 +19,7 @@ from jetmail.store.traffic.lanes import LaneState
 from jetmail.store.traffic.messages import Accepted, NewMessage, accept
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """`attempted` finished deliveries, `reports` messages to their senders, `parked` claims to give back (id, due time, reason, reply),
     `down` lanes to remember, `up` lanes to forget, `wake` lanes whose waiting mail is due at once."""
 
@@ -32,8 +31,7 @@ class Settlement:
     wake: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """`spool`: files to delete now. `reports`: as stored, ready for the window. `woken`: deliveries that became due."""
 
     spool: list[str]
