@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jetmail.errors import SchemaError, StoreError
-from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning
+from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning, v0004_contacts
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
@@ -42,6 +42,7 @@ STEPS: tuple[Step, ...] = (
     ("0001_directory", _sql(v0001_directory.SQL, v0001_directory.TRIGGERS)),
     ("0002_traffic", _sql(v0002_traffic.SQL)),
     ("0003_learning", _sql(v0003_learning.SQL, v0003_learning.TRIGGERS)),
+    ("0004_contacts", _sql(v0004_contacts.SQL, v0004_contacts.TRIGGERS)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"
