@@ -41,6 +41,15 @@ class Answer:
         return self.kind in (AnswerKind.SERVFAIL, AnswerKind.TIMEOUT)
 
 
+class Existence(Enum):
+    """What asking elsewhere about a recipient has come to."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"  # nobody could tell now: ask again later, conclude nothing
+    FAULT = "fault"  # what we should have asked is out of order: a fault of ours
+
+
 class IResolver(Interface):
     """DNS. Never fails its Deferred except by cancellation: every fault is one of the kinds."""
 
@@ -96,7 +105,8 @@ class IDialer(Interface):
     """Outgoing TCP."""
 
     def connect(address: str, port: int, factory: Any, timeout: float, source: str = "") -> Any:
-        """Dial an IP address (never a name) -> Deferred of the protocol `factory` built, or failing with ConnectError."""
+        """Dial an IP address (never a name), or the absolute path of a UNIX socket (the port then means nothing) -> Deferred of the protocol
+        `factory` built, or failing with ConnectError."""
 
 
 class IQueueDoor(Interface):

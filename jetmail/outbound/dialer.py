@@ -1,4 +1,4 @@
-"""IDialer over a reactor: outgoing TCP to IP addresses, nothing else. Names are route's, TLS is connection's.
+"""IDialer over a reactor: outgoing TCP to IP addresses, and UNIX sockets by their path, nothing else. Names are route's, TLS is connection's.
 
 Raises nothing; the Deferred fails with twisted.internet.error.ConnectError (refused, unreachable, timed out, no such source address).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTCP
 from zope.interface import implementer
@@ -25,6 +25,8 @@ class Dialer:
 
     def connect(self, address: str, port: int, factory: IProtocolFactory, timeout: float, source: str = "") -> Deferred[IProtocol]:
         """Dial `address`, from `source` when one is given. Cancelling stops dialling."""
+        if address.startswith("/"):
+            return UNIXClientEndpoint(self._reactor, address, timeout).connect(factory)
         endpoint = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
         bind = (source, 0) if source else None
         try:

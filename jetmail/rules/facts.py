@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -46,15 +47,27 @@ class Client(NamedTuple):
         return parse_ip(self.address)
 
 
+class Correspondent(Enum):
+    """Whether our people have written to whom a message says it is from."""
+
+    NONE = ""
+    OF_DOMAIN = "domain"  # somebody of the recipient's domain has
+    OF_RECIPIENT = "recipient"  # the recipient has
+
+
 @dataclass(frozen=True, slots=True)
 class RecipientFacts:
     """One recipient. `index` is its place in the envelope. `targets` are where its mail really goes after aliases; empty when it does not exist.
-    `first_seen`: when this (network, sender, recipient) was first greylisted, None on first contact."""
+    `first_seen`: when this (network, sender, recipient) was first greylisted, None on first contact; `has_passed`: its mail was taken since.
+    `network_passes`: contacts of the client's network whose mail was taken. `correspondent`: who of ours has written to the sender."""
 
     index: int
     recipient: Recipient
     targets: tuple[Address, ...] = ()
     first_seen: float | None = None
+    has_passed: bool = False
+    network_passes: int = 0
+    correspondent: Correspondent = Correspondent.NONE
 
     @property
     def address(self) -> Address:

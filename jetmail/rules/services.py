@@ -6,18 +6,24 @@ running process: keep the parts that are needed, start nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from jetmail.interfaces import IExecutor, IResolver
+from jetmail.interfaces import Existence, IDialer, IExecutor, IResolver
+from jetmail.mail.address import Address
 from jetmail.rules.symbols import Scores
 
 
 @dataclass(frozen=True, slots=True)
 class RuleServices:
-    """`hostname` is ours (the authserv-id). `clock.seconds()` is epoch time. `etc` is the directory of maps, `state` that of what is learnt."""
+    """`hostname` is ours (the authserv-id). `clock.seconds()` is epoch time. `etc` is the directory of maps, `state` that of what is learnt. `dialer`
+    and `http` (a treq.client.HTTPClient) reach scanners. `verify(mode, address)` asks elsewhere whether a recipient exists: -> Existence or a
+    Deferred of it; None where nobody can be asked (a dry run)."""
 
     hostname: str
     clock: IReactorTime
@@ -26,3 +32,6 @@ class RuleServices:
     scores: Scores
     etc: Path
     state: Path
+    dialer: IDialer | None = None
+    http: Any = None
+    verify: Callable[[str, Address], Existence | Deferred[Existence]] | None = None
