@@ -6,6 +6,7 @@ Promises: memory is bounded by the limit and one chunk. A disk that refuses is r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,6 +15,8 @@ from twisted.python.failure import Failure
 from jetmail.errors import StoreError
 from jetmail.interfaces import IContentStore
 from jetmail.mail.message import Message
+
+PIECE = 256 * 1024
 
 
 class Intake:
@@ -84,12 +87,19 @@ class Intake:
             octets: bytes = file.read()
         return octets
 
+    def pieces(self, offset: int) -> Iterator[bytes]:
+        """The octets of a spooled message from `offset` on, piece by piece. Raises StoreError, ContentMissingError."""
+        with self._store.open(self.spool) as file:
+            file.seek(offset)
+            while piece := file.read(PIECE):
+                yield piece
+
     def _named(self, name: str, head: bytes) -> Message:
         self.spool = name
         if self._is_dropped:  # the client left while the file was being synced
             self._store.delete(name)
             raise StoreError("the transaction ended while its content was being written")
-        return Message(head, self.size, self.read)
+        return Message(head, self.size, self.read, self.pieces)
 
     def _unnamed(self, failure: Failure) -> Failure:
         if failure.check(CancelledError):

@@ -7,13 +7,14 @@ Promises
 - Octets are never changed. `edited` gives the header block with fields removed and added, once, for the store; the body stays as it came.
 
 `octets` is the whole content, or of a large one its first part (the header block is in it, or the header is too large and says so); `rest`
-then fetches everything. RFC 5322 for the header, RFC 2047 and 2231 for what is encoded in it, RFC 6532 for UTF-8 in it.
+then fetches everything, `pieces(offset)` what follows an offset piece by piece. RFC 5322 for the header, RFC 2047 and 2231 for what is encoded
+in it, RFC 6532 for UTF-8 in it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
@@ -81,12 +82,19 @@ class Edits(NamedTuple):
 class Message:
     """See the module. `size` is that of the whole content."""
 
-    __slots__ = ("_fields", "_from", "_read", "_rest", "_structure", "head_size", "octets", "size", "too_large")
+    __slots__ = ("_fields", "_from", "_pieces", "_read", "_rest", "_structure", "head_size", "octets", "size", "too_large")
 
-    def __init__(self, octets: bytes, size: int | None = None, rest: Callable[[], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        octets: bytes,
+        size: int | None = None,
+        rest: Callable[[], bytes] | None = None,
+        pieces: Callable[[int], Iterable[bytes]] | None = None,
+    ) -> None:
         self.octets = octets
         self.size = len(octets) if size is None else size
         self._rest = rest
+        self._pieces = pieces
         self._fields: tuple[tuple[bytes, bytes], ...] | None = None
         self._from: From | None = None
         self._structure: Structure | None = None
@@ -109,6 +117,12 @@ class Message:
     def whole(self) -> bytes:
         """All octets; fetched from the spool where they are not at hand, so for a rule that must."""
         return self.octets if self._rest is None or self.is_whole else self._rest()
+
+    def body_chunks(self) -> Iterable[bytes]:
+        """The octets behind the header block, in pieces: of a large message straight from the spool, so that nobody needs to hold it."""
+        if self.is_whole or self._rest is None:
+            return (self.octets[self.head_size :],)
+        return self._pieces(self.head_size) if self._pieces is not None else (self._rest()[self.head_size :],)
 
     # header
 
