@@ -15,8 +15,8 @@ from typing import Any
 from jetmail.store.database import Connection, InlineDatabase
 from jetmail.store.traffic.messages import Content, NewDelivery, NewMessage, accept
 from tests.bench.figures import Aim, mb
-from tests.bench.sides import Jetmail
-from tests.live.harness import free_port, wait_until
+from tests.bench.sides import Jetmail, private
+from tests.live.harness import free_port, merge, wait_until
 from tests.live.loader import content
 
 DESTINATIONS = 10
@@ -64,7 +64,7 @@ def message(number: int, octets: bytes, now: float, dice: random.Random) -> NewM
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    side = Jetmail()
+    side = Jetmail(settings=merge(private(), {"queue": {"delay_notice": 0.0}}))  # notices would be more mail
     try:
         for number in range(DESTINATIONS):
             side.appliance.domain(f"d{number}.example.test", free_port(), "--tls", "none")
