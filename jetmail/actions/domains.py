@@ -35,7 +35,8 @@ DEFAULT_SCORES = {"reject_score": 15.0, "spam_score": 6.0, "defer_score": 4.0}
 MAX_DESTINATIONS = 50
 MAX_DOMAINS = 100_000
 FIELDS = (
-    "destinations", "recipients", "inbound", "outbound", "reject_score", "spam_score", "defer_score", "spam_action", "alias_of", "verified",
+    "destinations", "recipients", "inbound", "outbound", "reject_score", "spam_score", "defer_score", "spam_action", "keep_spam", "alias_of",
+    "verified",
 )  # fmt: skip
 
 
@@ -81,6 +82,7 @@ def add(
     spam_score: float | None = None,
     defer_score: float | None = None,
     spam_action: str = "quarantine",
+    keep_spam: bool = False,
     account_id: int = accounts.DEFAULT,
     challenge: str = "",
 ) -> Deferred[Saved]:
@@ -100,6 +102,7 @@ def add(
                 spam_score=_score("spam_score", spam_score),
                 defer_score=_score("defer_score", defer_score),
                 spam_action=spam_action,
+                keep_spam=_flag("keep_spam", keep_spam),
                 created=now,
                 destinations=tuple(destinations),
             )
@@ -127,7 +130,7 @@ def show(db: IDatabase, actor: Actor, name: str) -> Deferred[Saved]:
 
 def change(db: IDatabase, actor: Actor, name: str, changes: Mapping[str, Any], *, now: float) -> Deferred[Saved]:
     """Set the fields named in `changes` (FIELDS): destinations an iterable of Destination, scores a number or None for the appliance's own,
-    inbound, outbound and verified true or false, the others texts."""
+    inbound, outbound, keep_spam and verified true or false, the others texts."""
 
     def do() -> Deferred[Saved]:
         for field in changes:
@@ -178,7 +181,7 @@ def _change(conn: Connection, actor: Actor, now: float, name: str, changes: dict
     for field, value in changes.items():
         if field in DEFAULT_SCORES:
             changes[field] = _score(field, value)
-        elif field in ("inbound", "outbound"):
+        elif field in ("inbound", "outbound", "keep_spam"):
             changes[field] = _flag(field, value)
         elif field == "destinations":
             changes[field] = tuple(value)

@@ -68,6 +68,7 @@ def _add_settings(parser: Parser) -> None:
         "--recipients", choices=domains.RECIPIENT_MODES, help="listed: unknown recipients are refused (see recipient add); any: none is"
     )
     parser.add_argument("--spam-action", choices=domains.SPAM_ACTIONS, help="what becomes of mail over the spam score")
+    parser.add_argument("--keep-spam", choices=("yes", "no"), help="yes: keep a copy of what is refused for its score, for the owner to release")
     for name in SCORES:
         words = {
             "reject_score": "refuse mail from this score on (15)",
@@ -155,6 +156,8 @@ def _warn(context: Context, saved: domains.Saved) -> None:
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     given: dict[str, Any] = {"recipients": arguments.recipients, "spam_action": arguments.spam_action}
+    if arguments.keep_spam is not None:
+        given["keep_spam"] = arguments.keep_spam == "yes"
     given.update({name: _score(getattr(arguments, name)) for name in SCORES})
     return given
 
@@ -202,7 +205,7 @@ def _items(domain: Domain) -> list[tuple[str, object]]:
         ("state", _state(domain)),
         ("verified", output.when(domain.verified_at)),
         ("recipients", domain.recipients),
-        ("spam action", domain.spam_action),
+        ("spam action", domain.spam_action + (", refused spam is kept" if domain.keep_spam else "")),
     ]
     for name in SCORES:
         value = getattr(domain, name)

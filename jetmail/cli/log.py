@@ -107,8 +107,8 @@ def _wide_cells(row: LogRow, when: Callable[[float | None], str]) -> tuple[objec
 
 
 def status_word(status: str, held: bool) -> str:
-    """The status as people read it; a held delivery says so."""
-    return Status(status).label + (" (held)" if held else "")
+    """The status as people read it; a held delivery says so, and one refused as spam of which a copy is kept."""
+    return Status(status).label + ((" (kept)" if status == Status.SPAM else " (held)") if held else "")
 
 
 def _at(given: tuple[str, float] | None, now: float) -> float | None:

@@ -60,7 +60,7 @@ def groups(settlement: Settlement, opinions: Sequence[Opinion], is_scored: bool)
     found: dict[tuple[bytes, float], list[int]] = {}
     refused: list[int] = []
     for index, ruling in enumerate(settlement.rulings):
-        if ruling.action is Action.REJECT:
+        if ruling.action is Action.REJECT and not ruling.keeps:
             refused.append(index)  # gets no copy, so its header parts nobody from anybody
         else:
             score = score_of(opinions, index)
@@ -100,14 +100,17 @@ def deliveries(recipients: Sequence[RecipientFacts], settlement: Settlement, gro
     for index in group.members:
         recipient, ruling = recipients[index], settlement.rulings[index]
         envelope, address = recipient.recipient, recipient.address
-        if ruling.action is Action.REJECT:
+        if ruling.action is Action.REJECT and not ruling.keeps:
             made.append(_final(str(address), address.domain, ruling))
             continue
-        status = Status.QUARANTINED if ruling.action is Action.QUARANTINE else Status.QUEUED
+        status = Status.SPAM if ruling.keeps else Status.QUARANTINED if ruling.action is Action.QUARANTINE else Status.QUEUED
         reason = "" if ruling is CLEAN else ruling.reason
+        reply = str(ruling.public_reply) if ruling.keeps else ""
         for target in recipient.targets:
             made.append(
-                NewDelivery(str(address), address.domain, str(target), target.domain, status, reason, "", envelope.notify, envelope.orcpt, False)
+                NewDelivery(
+                    str(address), address.domain, str(target), target.domain, status, reason, reply, envelope.notify, envelope.orcpt, ruling.keeps
+                )
             )
     return tuple(made)
 

@@ -50,11 +50,13 @@ class Committing:
         self._copies: list[str] = []  # spool files besides the intake's
         self._claimed = 0
         self._answer: Deferred[Reply] = Deferred()
+        self._refusal: Reply | None = None
 
     def start(
         self, trace: bytes, recipients: Sequence[RecipientFacts], settlement: Settlement, said: Sequence[Opinion], refused: tuple[NewDelivery, ...]
     ) -> Deferred[Reply]:
-        """-> the reply, once it is true."""
+        """-> the reply, once it is true: a 250, or the refusal of a message of which a copy is kept."""
+        self._refusal = None if settlement.accepted else settlement.reply
         try:
             groups = acceptance.groups(settlement, said, not self._client.user)
             if len(groups) == 1 or not self._intake.spool:
@@ -85,7 +87,7 @@ class Committing:
         claimed = bool(queued) and services.queue.reserve(queued)
         self._claimed = queued if claimed else 0
         first_retry = services.first_retry(self._time) if claimed else 0.0
-        response = f"250 2.0.0 OK queued as {self._uid}"
+        response = f"250 2.0.0 OK queued as {self._uid}" if self._refusal is None else str(self._refusal)
         why = acceptance.findings(said, recipients) if said else "[]"
         news = [
             acceptance.new_message(
@@ -120,12 +122,15 @@ class Committing:
             except Exception:  # the message is safe in the store: what breaks in the queue must not turn its 250 into a 451
                 _log.failure("message {uid} was stored and not enqueued", uid=item.uid)
         new = news[0]
-        services.on_accepted(new.size)
+        if self._refusal is None:
+            services.on_accepted(new.size)
+        else:
+            services.on_refused(new.deliveries[0].reason)
         _log.info(
-            "accepted", uid=self._uid, client=new.client_address, sender=new.sender, recipient=new.deliveries[0].recipient,
+            "accepted" if self._refusal is None else "refused, and a copy kept", uid=self._uid, client=new.client_address, sender=new.sender, recipient=new.deliveries[0].recipient,
             recipients=len(new.deliveries), status=str(new.deliveries[0].status), size=new.size, score=new.score, message_id=new.message_id,
         )  # fmt: skip
-        self._answer.callback(Reply(250, "2.0.0", f"OK queued as {self._uid}"))
+        self._answer.callback(self._refusal or Reply(250, "2.0.0", f"OK queued as {self._uid}"))
 
     def _failed(self, failure: Failure) -> None:
         services = self._services

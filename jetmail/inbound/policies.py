@@ -1,8 +1,8 @@
 """From the directory to what the rules see: a Policy for each recipient, prepared once and kept while the directory stands still.
 
-Settings of the appliance that count here: `thresholds` ({reject_score, spam_score, defer_score}), `lists` and `lists:<domain>` ({allow: [...],
-block: [...]}). A stored rule or list entry that does not compile matches nothing, is named in Policy.faults and logged once per version of the
-directory.
+Settings of the appliance that count here: `thresholds` ({reject_score, spam_score, defer_score}), `lists`, `lists:account:<id>`,
+`lists:address:<address>` and `lists:<domain>` ({allow: [...], block: [...]}). A stored rule or list entry that does not compile matches nothing, is
+named in Policy.faults and logged once per version of the directory.
 
 Raises StoreError when the store cannot be read.
 """
@@ -101,15 +101,17 @@ class PolicyBook:
         policy = self._domain(found.policy)
         state = _STATES.get(found.found, RecipientState.UNKNOWN)
         faults: list[str] = []
+        keys = _keys(address, found.policy.real, found.targets)
         personal = [
             rule
-            for key in _keys(address, found.policy.real, found.targets)
+            for key in keys
             for rule in self._rules(Level.ADDRESS, self._directory.rules("address", key), faults)
         ]
+        lists = _merged([self._lists(f"lists:address:{key}", faults) for key in keys])
         self._tell(faults)
-        if personal or state is not policy.recipient:
+        if personal or lists is not NO_LISTS or state is not policy.recipient:
             rules = policy.rules
-            policy = replace(policy, recipient=state, rules=(rules[0], rules[1], tuple(personal), rules[3]))
+            policy = replace(policy, recipient=state, address_lists=lists, rules=(rules[0], rules[1], tuple(personal), rules[3]))
         return Known(policy, found.targets)
 
     def _domain(self, found: DomainPolicy) -> Policy:
@@ -130,6 +132,8 @@ class PolicyBook:
             recipient=RecipientState.KNOWN,
             thresholds=own.over(self._appliance.thresholds),
             spam_action=SpamAction(found.spam_action),
+            keep_spam=found.keep_spam,
+            account_lists=self._lists(f"lists:account:{found.account_id}", faults),
             domain_lists=self._lists(f"lists:{found.real}", faults),
             rules=(self._appliance.rules[Level.APPLIANCE], *by_level(rules)[1:]),
             faults=tuple(faults),
@@ -172,11 +176,19 @@ class PolicyBook:
                 except UsageError as error:
                     faults.append(f"{key}: {error}")
             sides.append(_joined(good))
-        return Lists(*sides)
+        return Lists(*sides) if any(sides) else NO_LISTS
 
     def _tell(self, faults: list[str]) -> None:
         for fault in faults:
             _log.warn("stored rule does not work and matches nothing: {fault}", fault=fault)
+
+
+def _merged(found: list[Lists]) -> Lists:
+    """One person's lists, under whichever of their addresses they were written."""
+    some = [lists for lists in found if lists is not NO_LISTS]
+    if len(some) < 2:
+        return some[0] if some else NO_LISTS
+    return Lists(_joined([lists.allow for lists in some]), _joined([lists.block for lists in some]))
 
 
 def _joined(parts: list[Entries]) -> Entries:

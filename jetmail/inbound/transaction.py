@@ -239,7 +239,7 @@ class Receiver:
             return REASONS["fault"].reply  # the client left while rules were waiting; nobody hears this
         said = facts.opinions + opinions
         settlement = settle(said, len(facts.recipients))
-        if settlement.accepted:
+        if settlement.accepted or self._keeps(settlement, facts.time):
             answer = self._accept(settlement, said, pending, facts, message)
             self._pending = None
             return answer
@@ -250,6 +250,13 @@ class Receiver:
         pending.drop()
         self._pending = None
         return settlement.reply
+
+    def _keeps(self, settlement: Settlement, now: float) -> bool:
+        """Refused, and yet stored for the owner of a domain that wants to see what is refused for its score. Within the budget of refusals, so that
+        nobody fills the disk by being refused."""
+        if not settlement.reply.is_permanent or not any(ruling.keeps for ruling in settlement.rulings):
+            return False
+        return self._services.has_room(0) and self._services.refusal_budget.take(now)
 
     def _accept(self, settlement: Settlement, said: Sequence[Opinion], pending: Pending, facts: Facts, message: Message) -> Deferred[Reply]:
         """Hand everything to the commit, and be ready for the next transaction."""

@@ -77,6 +77,7 @@ NO_RULES: tuple[tuple[PersonalRule, ...], ...] = ((), (), (), ())
 @dataclass(frozen=True, slots=True)
 class Policy:
     """`domain` '' is the appliance's own policy, which rules of MESSAGE scope are given. `rules` by level, each in order of priority.
+    `keep_spam`: what is refused for its score is stored for the domain's owner.
     `faults` name stored rules and list entries that did not compile."""
 
     domain: str = ""
@@ -84,7 +85,10 @@ class Policy:
     recipient: RecipientState = RecipientState.UNKNOWN
     thresholds: Thresholds = Thresholds()
     spam_action: SpamAction = SpamAction.QUARANTINE
+    keep_spam: bool = False
     appliance_lists: Lists = NO_LISTS
+    account_lists: Lists = NO_LISTS
+    address_lists: Lists = NO_LISTS
     domain_lists: Lists = NO_LISTS
     rules: tuple[tuple[PersonalRule, ...], ...] = NO_RULES
     faults: tuple[str, ...] = field(default=(), compare=False)
@@ -92,7 +96,12 @@ class Policy:
     @property
     def has_people_rules(self) -> bool:
         """Whether anybody at any level has decided anything."""
-        return self.rules != NO_RULES or bool(self.appliance_lists) or bool(self.domain_lists)
+        lists = (self.appliance_lists, self.account_lists, self.address_lists, self.domain_lists)
+        return self.rules != NO_RULES or any(each is not NO_LISTS for each in lists)
+
+    def lists(self, level: Level) -> Lists:
+        """The allow list and block list of that level."""
+        return (self.appliance_lists, self.account_lists, self.address_lists, self.domain_lists)[level]
 
 
 def by_level(rules: Iterable[PersonalRule]) -> tuple[tuple[PersonalRule, ...], ...]:

@@ -130,13 +130,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """`action` for `reason`, a word of REASONS. `reply` replaces the reason's public text; its class must fit: 4xx for DEFER, 5xx for REJECT."""
+    """`action` for `reason`, a word of REASONS. `reply` replaces the reason's public text; its class must fit: 4xx for DEFER, 5xx for REJECT.
+    `keeps`: what is refused is stored all the same, for the domain's owner to look at (reason spam alone)."""
 
     action: Action
     reason: str
     reply: Reply | None = None
+    keeps: bool = False
 
     def __post_init__(self) -> None:
+        if self.keeps and (self.action is not Action.REJECT or self.reason != "spam"):
+            raise ValueError("only a refusal for the score keeps a copy: anything else refused must not come back")
         if self.reason not in REASONS:
             raise ValueError(f"reason {self.reason!r} is not on the closed list")
         code = self.public_reply.code // 100

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jetmail.errors import SchemaError, StoreError
-from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning, v0004_contacts
+from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning, v0004_contacts, v0005_quarantine
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
@@ -43,6 +43,7 @@ STEPS: tuple[Step, ...] = (
     ("0002_traffic", _sql(v0002_traffic.SQL)),
     ("0003_learning", _sql(v0003_learning.SQL, v0003_learning.TRIGGERS)),
     ("0004_contacts", _sql(v0004_contacts.SQL, v0004_contacts.TRIGGERS)),
+    ("0005_quarantine", _sql(v0005_quarantine.SQL)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"

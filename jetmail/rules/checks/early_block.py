@@ -39,7 +39,7 @@ class EarlyBlock(Rule):
         if not policy.has_people_rules:
             return NO_OPINION
         for level in Level:
-            lists = policy.appliance_lists if level is Level.APPLIANCE else policy.domain_lists if level is Level.DOMAIN else None
+            lists = policy.lists(level)
             rules = policy.rules[level]
             if lists and senders.matches(lists.allow, level, facts, is_allow=True) != "":
                 return NO_OPINION

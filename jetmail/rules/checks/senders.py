@@ -1,5 +1,5 @@
-"""Allow and block lists of senders and networks (spec 6.8). The appliance's match the envelope sender, a domain's the header From; both the
-client's address."""
+"""Allow and block lists of senders and networks (spec 6.8). The appliance's match the envelope sender, all others the header From; all of
+them the client's address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from jetmail.interfaces import IRule
 from jetmail.rules.facts import Facts
-from jetmail.rules.lists import Entries
+from jetmail.rules.lists import NO_LISTS, Entries
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
 from jetmail.rules.verdict import (
@@ -33,7 +33,7 @@ LISTED = Ruling(Action.REJECT, "blocklist")
 class SenderListOptions:
     """`level`: whose lists these are."""
 
-    level: Literal["appliance", "domain"]
+    level: Literal["appliance", "account", "address", "domain"]
 
 
 @implementer(IRule)
@@ -53,8 +53,8 @@ class SenderLists(Rule):
 
     def judge(self, facts: Facts, policy: Policy) -> Verdict:
         """See the class."""
-        lists = policy.appliance_lists if self.level is Level.APPLIANCE else policy.domain_lists
-        if not lists:
+        lists = policy.lists(self.level)
+        if lists is NO_LISTS:
             return NO_OPINION
         if found := matches(lists.allow, self.level, facts, is_allow=True):
             return Verdict((Finding("ALLOW_LIST", 0.0, f"{self.level.name.lower()} list: {found}"),), trusts=True)

@@ -27,6 +27,7 @@ from jetmail.rules.verdict import (
 )
 
 _REFUSED = Verdict(ruling=Ruling(Action.REJECT, "spam"))
+_REFUSED_AND_KEPT = Verdict(ruling=Ruling(Action.REJECT, "spam", keeps=True))
 _HELD = Verdict(ruling=Ruling(Action.QUARANTINE, "suspect"))
 _MARKED = Verdict(ruling=Ruling(Action.MARK, "suspect"))
 _DEFERRED = Verdict(ruling=Ruling(Action.DEFER, "greylist"))
@@ -68,7 +69,7 @@ class Thresholds(Rule):
         score = facts.score()
         scores = policy.thresholds.over(self._defaults)
         if _reaches(score, scores.reject):
-            return _REFUSED
+            return _REFUSED_AND_KEPT if policy.keep_spam else _REFUSED
         if _reaches(score, scores.spam):
             return _HELD if policy.spam_action is SpamAction.QUARANTINE else _MARKED
         if _reaches(score, scores.defer):

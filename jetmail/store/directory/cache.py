@@ -44,6 +44,7 @@ class DomainPolicy:
     spam_score: float | None
     defer_score: float | None
     spam_action: str
+    keep_spam: bool
     destinations: tuple[Destination, ...]
     rules: tuple[StoredRule, ...]
 
@@ -145,6 +146,7 @@ def _policy(conn: Connection, name: str) -> DomainPolicy | None:
         spam_score=real.spam_score,
         defer_score=real.defer_score,
         spam_action=real.spam_action,
+        keep_spam=real.keep_spam,
         destinations=real.destinations,
         rules=rules.listing(conn, "domain", real.name, enabled_only=True),
     )

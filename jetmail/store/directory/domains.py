@@ -13,7 +13,7 @@ from jetmail.store.database import Connection
 
 COLUMNS = (
     "id", "account_id", "name", "kind", "alias_of", "verified_at", "challenge", "inbound", "outbound", "recipients", "reject_score", "spam_score",
-    "defer_score", "spam_action", "created",
+    "defer_score", "spam_action", "keep_spam", "created",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM domains"
 
@@ -33,7 +33,8 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A domains row with its destinations, lowest priority first. Scores None: the appliance's own. `id` 0: not stored yet."""
+    """A domains row with its destinations, lowest priority first. Scores None: the appliance's own. `keep_spam`: a copy of what is refused
+    for its score is kept for the owner. `id` 0: not stored yet."""
 
     name: str
     account_id: int = 1
@@ -48,6 +49,7 @@ class Domain:
     spam_score: float | None = None
     defer_score: float | None = None
     spam_action: str = "quarantine"
+    keep_spam: bool = False
     created: float = 0.0
     destinations: tuple[Destination, ...] = ()
     id: int = 0
@@ -128,11 +130,14 @@ def remove(conn: Connection, name: str) -> bool:
     conn.execute("DELETE FROM aliases WHERE domain = ?", (name,))
     conn.execute("DELETE FROM rules WHERE (scope = 'domain' AND scope_key = ?) OR (scope = 'address' AND substr(scope_key, ?) = ?)",
                  (name, -len(name) - 1, "@" + name))  # fmt: skip
+    conn.execute("DELETE FROM settings WHERE key = ? OR (key LIKE 'lists:address:%' AND substr(key, ?) = ?)",
+                 ("lists:" + name, -len(name) - 1, "@" + name))  # fmt: skip
     conn.execute("DELETE FROM domains WHERE id = ?", row)
     return True
 
 
 def _domain(row: tuple, found: tuple[Destination, ...]) -> Domain:
     values = dict(zip(COLUMNS, row, strict=True))
-    values["inbound"], values["outbound"] = bool(values["inbound"]), bool(values["outbound"])
+    for flag in ("inbound", "outbound", "keep_spam"):
+        values[flag] = bool(values[flag])
     return Domain(destinations=found, **values)

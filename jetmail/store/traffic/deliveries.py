@@ -97,9 +97,9 @@ def overdue(conn: Connection, destination: str, ended: float, late: float, limit
 def next_overdue(conn: Connection, destination: str, now: float, lifetime: float, delay_notice: float) -> float:
     """When `overdue` will find more in that destination; what is yet to come counts as queued now."""
     ends, notices = conn.execute(
-        """SELECT min(CASE WHEN queued > ?2 THEN queued END), min(CASE WHEN queued > ?3 AND delay_notified = 0 THEN queued END)
-            FROM deliveries WHERE status = 'queued' AND held = 0 AND destination = ?1""",
-        (destination, now - lifetime, now - delay_notice),
+        """SELECT min(CASE WHEN queued > ? THEN queued END), min(CASE WHEN queued > ? AND delay_notified = 0 THEN queued END)
+            FROM deliveries WHERE status = 'queued' AND held = 0 AND destination = ?""",
+        (now - lifetime, now - delay_notice, destination),
     ).fetchone()
     soonest: float = (now if ends is None else ends) + lifetime
     return min(soonest, (now if notices is None else notices) + delay_notice) if delay_notice > 0 else soonest
@@ -140,10 +140,10 @@ def claim(conn: Connection, wanted: Sequence[tuple[int, float]]) -> set[int]:
 def unclaim(conn: Connection, parked: Sequence[tuple[int, float, str, str]]) -> None:
     """(id, due time, reason, reply): the claimed attempt was not made after all. Reason and reply say why, where there is something to say."""
     conn.executemany(
-        """UPDATE deliveries SET attempts = max(attempts - 1, 0), next_attempt = ?2,
-            reason = CASE WHEN ?3 = '' OR reason = 'operator' THEN reason ELSE ?3 END,
-            reply = CASE WHEN ?3 = '' THEN reply ELSE ?4 END WHERE id = ?1 AND status = 'queued'""",
-        parked,
+        """UPDATE deliveries SET attempts = max(attempts - 1, 0), next_attempt = ?,
+            reason = CASE WHEN ? = '' OR reason = 'operator' THEN reason ELSE ? END,
+            reply = CASE WHEN ? = '' THEN reply ELSE ? END WHERE id = ? AND status = 'queued'""",
+        [(due, reason, reason, reason, reply, delivery_id) for delivery_id, due, reason, reply in parked],
     )
 
 
@@ -161,7 +161,8 @@ def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
         if item.status == Status.QUEUED:
             laters.append((item.reason, item.reply, item.next_attempt, item.held, item.delay_notified, item.id))
         else:
-            finals.append((str(item.status), item.reason, item.reply, item.at, item.id))
+            status = str(item.status)
+            finals.append((status, item.reason, item.reply, item.at, item.id, status))
             if item.content_id is not None:
                 done[item.message_id] = (item.content_id, item.spool)
         for kind, detail in item.events:
@@ -169,15 +170,15 @@ def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
     if finals:
         # What a peer took is delivered, whatever an operator decided while it was on the wire; nothing else overrules him.
         conn.executemany(
-            """UPDATE deliveries SET status = ?1, reason = ?2, reply = ?3, finished = ?4
-                WHERE id = ?5 AND (status = 'queued' OR ?1 = 'delivered')""",
+            """UPDATE deliveries SET status = ?, reason = ?, reply = ?, finished = ?
+                WHERE id = ? AND (status = 'queued' OR ? = 'delivered')""",
             finals,
         )
     if laters:
         conn.executemany(
-            """UPDATE deliveries SET reason = CASE WHEN reason = 'operator' THEN reason ELSE ?1 END, reply = ?2,
-                next_attempt = CASE WHEN reason = 'operator' THEN next_attempt ELSE ?3 END,
-                held = max(held, ?4), delay_notified = max(delay_notified, ?5) WHERE id = ?6 AND status = 'queued'""",
+            """UPDATE deliveries SET reason = CASE WHEN reason = 'operator' THEN reason ELSE ? END, reply = ?,
+                next_attempt = CASE WHEN reason = 'operator' THEN next_attempt ELSE ? END,
+                held = max(held, ?), delay_notified = max(delay_notified, ?) WHERE id = ? AND status = 'queued'""",
             laters,
         )
     if events:
@@ -186,13 +187,12 @@ def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
 
 
 def free_content(conn: Connection, wanted: Sequence[tuple[int, int, str]]) -> list[str]:
-    """(message id, content id, spool file or ''): drop what no queued or quarantined delivery of its message needs. -> spool files to delete."""
+    """(message id, content id, spool file or ''): drop what no unfinished delivery (queued, quarantined, kept) of its message needs. -> spool files to delete."""
     conn.executemany(
-        """DELETE FROM content WHERE id = ?2 AND NOT EXISTS
-            (SELECT 1 FROM deliveries WHERE message_id = ?1 AND status IN ('queued', 'quarantined'))""",
-        [item[:2] for item in wanted],
+        "DELETE FROM content WHERE id = ? AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_id = ? AND finished IS NULL)",
+        [(content_id, message_id) for message_id, content_id, _ in wanted],
     )
     conn.executemany(
-        "UPDATE messages SET content_id = NULL WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM content WHERE id = ?2)", [item[:2] for item in wanted]
+        "UPDATE messages SET content_id = NULL WHERE id = ? AND NOT EXISTS (SELECT 1 FROM content WHERE id = ?)", [item[:2] for item in wanted]
     )
     return [spool for _, content_id, spool in wanted if spool and not conn.execute("SELECT 1 FROM content WHERE id = ?", (content_id,)).fetchone()]

@@ -37,7 +37,8 @@ class Content(NamedTuple):
 
 
 class NewDelivery(NamedTuple):
-    """One recipient of a NewMessage. `recipient` as at RCPT, `domain` its domain, `target` where it really goes, `destination` that one's."""
+    """One recipient of a NewMessage. `recipient` as at RCPT, `domain` its domain, `target` where it really goes, `destination` that one's.
+    `held`: queued, it is not tried until let go; refused as spam, a copy is kept for its domain's owner."""
 
     recipient: str
     domain: str
@@ -187,7 +188,8 @@ def accept(conn: Connection, new: NewMessage) -> Accepted:
         claimed = item.status == Status.QUEUED and not item.held
         rows.append((
             message_id, item.recipient, item.domain, item.target, item.destination, str(item.status), item.reason, item.reply, item.held, received,
-            attempts if claimed else 0, next_attempt if claimed else received, received if item.status in _FINAL else None, item.notify, item.orcpt,
+            attempts if claimed else 0, next_attempt if claimed else received, received if item.status in _FINAL and not item.held else None, item.notify,
+            item.orcpt,
         ))  # fmt: skip
     if len(rows) == 1:
         first: Any = conn.execute(_INSERT_DELIVERY, rows[0]).lastrowid

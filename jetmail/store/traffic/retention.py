@@ -2,7 +2,7 @@
 
 Promises
 - `expire` deletes messages received before a time, oldest first, a bounded number at a time, with everything that hangs on them. A message with a
-  delivery that is queued or quarantined is kept whatever its age.
+  delivery that is not finished (queued, quarantined, kept) stays whatever its age.
 - `vacuum` gives a bounded number of free pages back; it never rewrites the file.
 - `thd_checkpoint` runs on a thread with a connection of its own, because a checkpoint cannot run inside a transaction and must not make the
   writer's queue wait for its syncs. It never waits for readers or the writer: what it cannot move now it moves next time.
@@ -46,7 +46,7 @@ def expire(conn: Connection, before: float, after_id: int = 0, limit: int = 200)
     done = 0
     files: list[str] = []
     for message_id, _, content_id in old:
-        needed = "SELECT 1 FROM deliveries WHERE message_id = ? AND status IN ('queued', 'quarantined') LIMIT 1"
+        needed = "SELECT 1 FROM deliveries WHERE message_id = ? AND finished IS NULL LIMIT 1"
         if conn.execute(needed, (message_id,)).fetchone():
             continue
         if content_id is not None:
