@@ -131,7 +131,7 @@ def hold(conn: Connection, now: float, selection: Selection, by: str, limit: int
 def unhold(conn: Connection, now: float, selection: Selection, by: str, limit: int = LIMIT) -> int:
     """Due at once, with a lifetime that starts anew: what people held must not be returned for the time they held it."""
     found = _find(conn, now, selection, "d.held = 1", (), limit)
-    conn.executemany("UPDATE deliveries SET held = 0, queued = ?1, next_attempt = ?1 WHERE id = ?2", [(now, item) for item, _ in found])
+    conn.executemany("UPDATE deliveries SET held = 0, queued = ?, next_attempt = ? WHERE id = ?", [(now, now, item) for item, _ in found])
     return _told(conn, now, found, "unhold", by)
 
 
