@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +20,23 @@ def _temporary_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     SynchronousTestCase.mktemp = lambda self: os.path.join(tmp_path_factory.mktemp("trial"), "temp")  # type: ignore[method-assign]
     yield
     SynchronousTestCase.mktemp = original  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _connections_end_with_their_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A store a test opened is closed when the test is over, so that none is ever reported as leaked in a later one."""
+    made: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def remembered(*args: Any, **options: Any) -> sqlite3.Connection:
+        made.append(connect(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", remembered)
+    yield
+    for connection in made:
+        with contextlib.suppress(sqlite3.ProgrammingError):  # another thread's own, which closes it
+            connection.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
