@@ -104,7 +104,7 @@ class Appliance(Service):
         self.entropy = IEntropy(SystemEntropy())
         self.executor = ThreadExecutor(reactor, config.server.workers)
         self.db = Database(str(config.database), reactor, self.metrics.committed)
-        self.directory = Directory(self.db)
+        self.directory = Directory(self.db, reactor.seconds)
         self._spool_options = SpoolOptions(str(config.state / "spool"), config.store.min_free)
         self.files = CertificateFiles(
             config.path(config.tls.certificate or f"{config.server.state}/tls/certificate.pem"),

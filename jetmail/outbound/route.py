@@ -30,6 +30,9 @@ from jetmail.mail.reply import Reply
 from jetmail.outbound.tls import TlsMode
 
 
+MAX_MADE = 5_000
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """One row of a relay domain's destinations. `host` is a name or an IP address."""
@@ -106,13 +109,15 @@ class _Host:
 
 
 class Router:
-    """`route` answers for one destination. No state: caching is the resolver's, configuration the directory's."""
+    """`route` answers for one destination. Caching is the resolver's, configuration the directory's; what is kept here is the Route made of one
+    configured address, for as long as the directory answers with the same value."""
 
     def __init__(self, resolver: IResolver, lookup: DirectoryLookup, entropy: IEntropy, options: RouteOptions) -> None:
         self._resolver = IResolver(resolver)
         self._lookup = lookup
         self._entropy = entropy
         self._options = options
+        self._made: dict[str, tuple[Sequence[Destination], Route]] = {}
 
     def route(self, destination: str) -> Deferred[Route | Outcome]:
         """The hosts for `destination` in order, or the Outcome for all its recipients. Never fails."""
@@ -121,16 +126,26 @@ class Router:
 
     def known(self, destination: str) -> Route | Outcome | None:
         """The same answer at once where no DNS is needed (addresses in the directory, literals), else None."""
+        rows: Sequence[Destination] = ()
         if destination.startswith("["):
             hosts = [_Host(_literal(destination), self._options.mx_port, 0, self._options.mx_tls)]
         else:
-            hosts = self._configured(destination)
+            rows = self._lookup(destination)
+            made = self._made.get(destination)
+            if made is not None and made[0] is rows and (made[1].hops[0].addresses[0], made[1].hops[0].port) not in self._options.own_endpoints:
+                return made[1]
+            hosts = self._hosts(rows)
         if not hosts or not all(_is_address(host.name) for host in hosts):
             return None
-        return self._settle(destination, [(host, (host.name,)) for host in hosts], temporary=False, is_ours=False, by_rank=False)
+        found = self._settle(destination, [(host, (host.name,)) for host in hosts], temporary=False, is_ours=False, by_rank=False)
+        if len(rows) == 1 and isinstance(found, Route):
+            if len(self._made) >= MAX_MADE:
+                self._made.clear()
+            self._made[destination] = rows, found
+        return found
 
     async def _route(self, destination: str) -> Route | Outcome:
-        hosts = self._configured(destination)
+        hosts = self._hosts(self._lookup(destination))
         by_rank = not hosts
         if by_rank:
             answer: Answer = await self._resolver.query(destination, "MX")
@@ -148,8 +163,8 @@ class Router:
         temporary = any(flag for _, flag in results)
         return self._settle(destination, placed, temporary, is_ours=named is not None, by_rank=by_rank)
 
-    def _configured(self, destination: str) -> list[_Host]:
-        rows = self._lookup(destination)
+    def _hosts(self, rows: Sequence[Destination]) -> list[_Host]:
+        """What is configured: the directory's rows, or the smarthost."""
         if rows:
             hosts = [_Host(row.host, row.port, row.priority, TlsMode(row.tls)) for row in rows]
             return self._in_order(hosts) if len(hosts) > 1 else hosts

@@ -7,6 +7,7 @@ import tempfile
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.mail.address import Address, parse
@@ -221,6 +222,24 @@ class CacheTests(SynchronousTestCase):
         policy = self.directory.policy_for("demo.test")
         assert policy is not None
         self.assertEqual([rule.uuid for rule in policy.rules], ["u1"])
+
+    def test_shared_question(self) -> None:
+        """With a clock, questions of the same two milliseconds ask SQLite once, and a change counts right after them; so it does when the clock
+        goes back."""
+        clock = Clock()
+        clock.advance(100.0)
+        directory = cache.Directory(self.db, clock.seconds)
+        self.assertIsNone(directory.policy_for("new.test"))
+        del self.reads[:]
+        clock.advance(0.001)
+        self.assertIsNone(directory.policy_for("new.test"))
+        self.assertEqual(self.reads, [])
+        self.db.run(domains.add, Domain("new.test"))
+        clock.advance(0.001)
+        self.assertIsNotNone(directory.policy_for("new.test"))
+        self.db.run(domains.remove, "new.test")
+        clock.rightNow -= 50.0
+        self.assertIsNone(directory.policy_for("new.test"))
 
     def test_mail_does_not_forget(self) -> None:
         """Commits that leave the directory alone leave what is remembered alone."""
