@@ -181,7 +181,11 @@ class _Asking:
 
     def _goes_on(self) -> bool:
         """Another layer is to be asked; the facts then know what was said."""
-        if self._is_cancelled or _is_refused(self._opinions, self._facts):
+        if self._is_cancelled:
+            return False
+        if not self._opinions:
+            return True
+        if _is_refused(self._opinions, self._facts):
             return False
         if len(self._opinions) > self._before:
             self._facts = self._facts._replace(opinions=self._facts.opinions + tuple(self._opinions[self._before :]))
@@ -189,30 +193,34 @@ class _Asking:
         return True
 
     def _ask_layer(self, layer: Iterable[Entry]) -> None:
-        views: tuple[Facts, ...] | None = None
+        whole = ((None, self._facts, self._appliance),)
+        views: list[tuple[int, Facts, Policy]] | None = None
         for entry in layer:
-            if entry.scope is Scope.MESSAGE:
-                self._ask_one(entry, None, self._facts, self._appliance)
-                continue
-            if views is None:
-                facts = self._facts
-                views = tuple(facts if facts.recipient is each else facts._replace(recipient=each) for each in facts.recipients)
-            for view, policy in zip(views, self._policies, strict=True):
-                assert view.recipient is not None
-                self._ask_one(entry, view.recipient.index, view, policy)
+            is_of_message = entry.scope is Scope.MESSAGE
+            if not is_of_message and views is None:
+                views = self._views()
+            for index, facts, policy in whole if is_of_message else views or ():
+                try:
+                    verdict = entry.rule.judge(facts, policy)
+                except Exception:
+                    verdict = _failed(entry, Failure())
+                if verdict is not NO_OPINION:
+                    self._said(entry, index, verdict)
 
-    def _ask_one(self, entry: Entry, index: int | None, facts: Facts, policy: Policy) -> None:
-        try:
-            verdict = entry.rule.judge(facts, policy)
-        except Exception:
-            verdict = _failed(entry, Failure())
-        if verdict is NO_OPINION:
-            return
+    def _views(self) -> list[tuple[int, Facts, Policy]]:
+        """What a rule is told about each recipient."""
+        facts = self._facts
+        return [
+            (each.index, facts if facts.recipient is each else facts._replace(recipient=each), policy)
+            for each, policy in zip(facts.recipients, self._policies, strict=True)
+        ]
+
+    def _said(self, entry: Entry, index: int | None, verdict: Any) -> None:
         if type(verdict) is not Verdict and inspect.isawaitable(verdict):
             waiting: Deferred[Any] = verdict if isinstance(verdict, Deferred) else Deferred.fromCoroutine(_awaited(verdict))
             self._waiting.append((entry, index, waiting.addTimeout(entry.timeout, self._clock)))
-            return
-        self._add(entry, index, verdict)
+        else:
+            self._add(entry, index, verdict)
 
     async def _collect(self) -> None:
         """Wait for everybody who waits, then put the layer's opinions in the order of the chain."""

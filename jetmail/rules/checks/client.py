@@ -47,10 +47,13 @@ class RefusedClients(Rule):
     def __init__(self, name: str, options: ClientOptions) -> None:
         super().__init__(name, options)
         self._refused = Networks(parse_range(text) for text in options.refuse)
+        self._refuses = bool(self._refused)
         self._excepted = Networks(parse_range(text) for text in options.except_for)
 
     def judge(self, facts: Facts, policy: Policy) -> Verdict:
         """See the class."""
+        if not self._refuses:
+            return NO_OPINION
         address = facts.client.ip
         if address in self._refused and address not in self._excepted:
             return Verdict((Finding("CLIENT_REFUSED", 0.0, facts.client.address),), Ruling(Action.REJECT, "client"))
