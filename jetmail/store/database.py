@@ -56,6 +56,9 @@ def connect(path: str, *, writer: bool) -> Connection:
     """A connection with the house's settings. Raises StoreError."""
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot open the store {path}: {error}") from error
+    try:
         connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
         connection.execute("PRAGMA foreign_keys=OFF")
         connection.execute("PRAGMA temp_store=MEMORY")
@@ -68,6 +71,7 @@ def connect(path: str, *, writer: bool) -> Connection:
         else:
             connection.execute("PRAGMA query_only=ON")
     except sqlite3.Error as error:
+        connection.close()
         raise StoreError(f"cannot open the store {path}: {error}") from error
     return connection
 

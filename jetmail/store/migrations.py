@@ -175,11 +175,11 @@ def schema_of(connection: sqlite3.Connection) -> int:
 def _opened(path: str, mode: str) -> Iterator[sqlite3.Connection]:
     try:
         connection = sqlite3.connect(f"file:{_escaped(path)}?mode={mode}", uri=True, isolation_level=None, timeout=30)
-        connection.execute("PRAGMA synchronous=FULL")
     except sqlite3.Error as error:
         raise StoreError(f"cannot open the store {path}: {error}") from error
     with contextlib.closing(connection):
         try:
+            connection.execute("PRAGMA synchronous=FULL")
             yield connection
         except sqlite3.DatabaseError as error:
             raise StoreError(f"cannot read the store {path}: {error}") from error
