@@ -76,7 +76,7 @@ def test_the_whole_loop(demo: Demo) -> None:
     assert "demo: plain text" in page and "Grüße an Zoë" in page
     assert "this is plain text" in demo.page("/demo/inbox/000001.eml")
     assert "demo: plain text" in demo.page("/logs")
-    wait_until(lambda: demo.output().count(" Delivered ") >= 14, 15, "deliveries are told")
+    wait_until(lambda: demo.output().count(" Delivered ") >= 14 and " Spam " in demo.output(), 15, "deliveries and refusals are told")
     told = demo.output()
     assert "Rejected" in told and "Spam" in told and "-> zoë@demo.test" in told
     assert demo.cli("log", "--status", "spam", "--json").stdout.count("\n") == 1
