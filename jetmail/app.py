@@ -44,6 +44,7 @@ from jetmail.inbound.tls import CertificateFiles, ServerTls, ensure_certificate
 from jetmail.inbound.transaction import Receiver
 from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, ILogin, IQueueDoor, IResolver
 from jetmail.jobs.checkpoint import CheckpointJob
+from jetmail.jobs.quarantine import QuarantineJob
 from jetmail.jobs.retention import RetentionJob
 from jetmail.jobs.scheduler import Scheduler
 from jetmail.jobs.vacuum import VacuumJob
@@ -159,6 +160,7 @@ class Appliance(Service):
             reactor.seconds,
             [
                 RetentionJob(self.db, self.content, reactor.seconds, config.store.log_days),
+                QuarantineJob(self.db, self.content, reactor.seconds, config.store.quarantine_days),
                 VacuumJob(self.db),
                 CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
             ],

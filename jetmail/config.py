@@ -50,6 +50,7 @@ class Store:
     inline_limit: int = setting(131_072, "octets up to which content is kept in the store; larger content is a spool file", low=4_096, high=MIB)
     min_free: int = setting(64 * MIB, "octets that must be free on the disk to accept mail; below it senders are told to come back later", low=0)
     log_days: float = setting(90, "days a message's row and events are kept after it is done", low=1, high=3_650)
+    quarantine_days: float = setting(30, "days a message stays in the quarantine when nobody releases or deletes it", low=1, high=3_650)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from jetmail.store.database import Connection
 from jetmail.store.directory import audit, domains
 
 SEE = "see"  # log rows, messages, the state of the queue
+QUARANTINE = "quarantine"  # release, delete, preview what is held back
+KEPT = "kept"  # the same for refused spam a domain keeps a copy of
 QUEUE = "queue"  # retry, hold, bounce, delete
 RULES = "rules"  # allow and block rules
 PEOPLE = "people"  # known recipients and aliases
@@ -21,10 +23,10 @@ DOMAIN = "domain"  # a domain's settings and destinations; adding and removing o
 APPLIANCE = "appliance"  # what concerns everybody
 
 _MAY: dict[str, frozenset[str]] = {
-    "admin": frozenset({SEE, QUEUE, RULES, PEOPLE, DOMAIN, APPLIANCE}),
-    "account": frozenset({SEE, QUEUE, RULES, PEOPLE, DOMAIN}),
-    "owner": frozenset({SEE, QUEUE, RULES, PEOPLE}),
-    "user": frozenset({SEE, RULES}),
+    "admin": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE, DOMAIN, APPLIANCE}),
+    "account": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE, DOMAIN}),
+    "owner": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE}),
+    "user": frozenset({SEE, QUARANTINE, RULES}),
 }
 
 

@@ -249,6 +249,12 @@ def deliveries_of(conn: Connection, message_id: int) -> tuple[DeliveryRow, ...]:
     return tuple(_delivery(row) for row in rows)
 
 
+def delivery(conn: Connection, delivery_id: int) -> DeliveryRow | None:
+    """The delivery of that id, or None."""
+    row = conn.execute(f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
+    return _delivery(row) if row else None
+
+
 def timeline(conn: Connection, message: Message) -> tuple[Event, ...]:
     """Everything that happened to the message, oldest first: 'received', made from the row itself, and the stored events."""
     first = Event(

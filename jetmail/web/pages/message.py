@@ -31,6 +31,9 @@ KINDS = {
     "retry": ("To be tried at once", "attempt", ""),
     "bounce": ("To be returned to the sender", "attempt", ""),
     "delete": ("Deleted without telling the sender", "rejected", "rejected"),
+    "released": ("Released from the quarantine", "queued", "queued"),
+    "deleted": ("Deleted from the quarantine", "rejected", "rejected"),
+    "dropped": ("No longer kept: its time in the quarantine was over", "note", ""),
     "ruling": ("Judged", "ruling", ""),
 }
 REPORTS = {
