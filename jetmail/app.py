@@ -7,7 +7,7 @@ port that is taken, a directory that cannot be written end the process with one 
 Stop is ordered too, because services of a MultiService do not wait for one another: no new connections, running sessions end, running
 deliveries end, jobs, pages, threads, and the store last, when nobody can need it any more.
 
-Raises ConfigError from the constructor, SystemExit with a sentence from the two start methods.
+Raises ConfigError from the constructor; the two start methods end the process with a sentence (host.refuse_to_start).
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from jetmail.inbound.tls import CertificateFiles, ServerTls, ensure_certificate
 from jetmail.inbound.transaction import Receiver
 from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, ILogin, IQueueDoor, IResolver
 from jetmail.jobs.checkpoint import CheckpointJob
+from jetmail.jobs.learning import Learner, LearningJob
 from jetmail.jobs.quarantine import QuarantineJob
 from jetmail.jobs.retention import RetentionJob
 from jetmail.jobs.scheduler import Scheduler
@@ -299,9 +300,9 @@ class Appliance(Service):
                 self._pages = self.reactor.listenTCP(self.config.web.port, self.site, interface=self.config.web.address)
             host.give_to(self.config.state, self._owner)
         except CannotListenError as error:
-            raise SystemExit(f"jetmail: port {error.port} on {error.interface or 'any address'} cannot be opened: {_reason(error)}") from error
+            host.refuse_to_start(f"port {error.port} on {error.interface or 'any address'} cannot be opened: {_reason(error)}")
         except ConfigError as error:
-            raise SystemExit(f"jetmail: {error}") from error
+            host.refuse_to_start(str(error))
 
     def startService(self) -> None:
         """Leave root, bring the store up to date, and begin. Connections made since the ports were opened wait in the kernel."""
@@ -316,7 +317,7 @@ class Appliance(Service):
             self._sweep()
             self._listen_for_wake_ups()
         except (ConfigError, StoreError) as error:
-            raise SystemExit(f"jetmail: {error}") from error
+            host.refuse_to_start(str(error))
         self.executor.start()
         self.queue.startService()
         self.listeners.startService()

@@ -9,12 +9,20 @@ import grp
 import os
 import pwd
 import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from jetmail.errors import ConfigError
 
 FIRST_FD = 3  # sd_listen_fds(3)
+
+
+def refuse_to_start(sentence: str) -> NoReturn:
+    """Tell whoever started us why it cannot be, on the terminal itself (sys.stderr is the log by then), and end with code 1."""
+    print(f"jetmail: {sentence}", file=sys.__stderr__, flush=True)
+    raise SystemExit(1)
 
 
 def full_hostname() -> str:

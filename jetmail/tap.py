@@ -15,6 +15,7 @@ from twisted.python.reflect import namedAny
 from jetmail.app import Appliance
 from jetmail.config import load, with_ports
 from jetmail.errors import ConfigError
+from jetmail.host import refuse_to_start
 
 
 class Options(usage.Options):
@@ -41,7 +42,7 @@ class Options(usage.Options):
 
 
 def makeService(options: Options) -> IService:
-    """The appliance as a service of the global reactor. Raises SystemExit with the faults of the rule chain."""
+    """The appliance as a service of the global reactor. Ends the process when the rule chain is at fault."""
     from twisted.internet import reactor
 
     try:
@@ -50,7 +51,7 @@ def makeService(options: Options) -> IService:
             return namedAny("jetmail.cli.demo_server.demo")(options.configuration, reactor, options["demo-inbox-port"])
         return Appliance(options.configuration, reactor, announce=announce)
     except ConfigError as error:
-        raise SystemExit(f"jetmail: {error}") from error
+        refuse_to_start(str(error))
 
 
 def announce(line: str) -> None:

@@ -29,6 +29,7 @@ from jetmail.cli.demo_pages import Pages
 from jetmail.cli.log import status_word
 from jetmail.cli.parser import program
 from jetmail.config import Config
+from jetmail.host import refuse_to_start
 from jetmail.inbound.connections import Connections
 from jetmail.inbound.listener import Listeners, SmtpFactory
 from jetmail.inbound.options import ConnectionOptions, ListenerOptions
@@ -76,7 +77,7 @@ class DemoAppliance(Appliance):
         try:
             self._inbox_door.listen()
         except CannotListenError as error:
-            raise SystemExit(f"jetmail: --inbox-port: port {error.port} cannot be opened: {error.socketError}") from error
+            refuse_to_start(f"--inbox-port: port {error.port} cannot be opened: {error.socketError}")
         renderer = Renderer(resources.templates(), load_static(resources.static()), WebOptions(brand=self.config.web.brand), self.reactor.seconds)
         self.site.resource = Pages(self.inbox, self.site.resource, renderer, DOMAIN)
 
