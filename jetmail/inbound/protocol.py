@@ -316,7 +316,7 @@ class SmtpProtocol:
                 answer = event.ask(self._receiver)
             except Exception:
                 answer = self._fault(Failure(), event)
-            if isinstance(answer, Deferred):
+            if type(answer) is not Reply and answer is not None and isinstance(answer, Deferred):
                 self._answer = _NOT_YET
                 answer.addBoth(self._answered, event)
                 if self._answer is _NOT_YET:

@@ -51,6 +51,8 @@ NO_ROOM = Reply(452, "4.3.1", "Insufficient storage, please try again later")
 AUTH_FIRST = Reply(530, "5.7.0", "Authentication required")
 SEQUENCE = Reply(503, "5.5.1", "Bad sequence of commands")
 
+_PRESENT = frozenset((tuple, Message, Reply))
+
 Said = Reply | Deferred[Reply]
 T = TypeVar("T")
 
@@ -59,7 +61,10 @@ _log = Logger()
 
 def then(value: T | Deferred[T], fn: Callable[..., Any], *args: Any) -> Any:
     """Go on at once with what is there, later with what is to come: no Deferred where nobody waits."""
-    return value.addCallback(fn, *args) if isinstance(value, Deferred) else fn(value, *args)
+    # Deferred is an abstract base class, and asking isinstance of one is a call into Python: so the types of what is mostly there come first.
+    if type(value) in _PRESENT or not isinstance(value, Deferred):
+        return fn(value, *args)
+    return value.addCallback(fn, *args)
 
 
 @implementer(IReceiver)
@@ -290,7 +295,7 @@ class Receiver:
             said = fn(*args)
         except Exception:
             return self._fault(Failure())
-        if isinstance(said, Deferred):
+        if type(said) is not Reply and isinstance(said, Deferred):
             said.addErrback(self._fault)
         return said
 

@@ -198,6 +198,8 @@ class Message:
         head = self.octets[: self.head_size]
         if not edits.remove and edits.remove_if is None:
             return edits.prepend + head, self.head_size
+        if edits.remove_if is None and edits.remove.isdisjoint([name for name, _ in self.fields]):
+            return edits.prepend + head, self.head_size
         drops = [False] * len(self.fields)
         for index, (name, raw) in enumerate(self.fields):
             drops[index] = name in edits.remove or (edits.remove_if is not None and bool(name) and edits.remove_if(name, raw))

@@ -28,6 +28,8 @@ class Reply:
     def wire(self) -> bytes:
         """The reply as octets with every line ended by CRLF."""
         prefix = self.enhanced + " " if self.enhanced else ""
+        if self.text.isascii() and self.text.isprintable() and len(self.text) <= MAX_TEXT:
+            return f"{self.code} {prefix}{self.text}\r\n".encode()
         lines = [_UNSAFE.sub(" ", line)[:MAX_TEXT] for line in self.text.split("\n")]
         last = len(lines) - 1
         return b"".join(
@@ -35,7 +37,8 @@ class Reply:
         )
 
     def __str__(self) -> str:
-        return " ".join(part for part in (str(self.code), self.enhanced, self.text.replace("\n", " ")) if part)
+        text = self.text.replace("\n", " ")
+        return f"{self.code}{' ' if self.enhanced else ''}{self.enhanced}{' ' if text else ''}{text}"
 
     @property
     def is_positive(self) -> bool:

@@ -24,6 +24,7 @@ from jetmail.store.traffic.deliveries import Attempted, Due
 from jetmail.store.traffic.messages import Content, NewMessage
 
 CONTENT = "content"
+_as_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each call that wants one of its own
 # A fault of ours that says nothing about the destination: 'deferred' is no host fault, so one bad message cannot put a lane down.
 FAULT = Outcome(Result.LATER, "deferred", Reply(451, "4.3.0", "Internal error, see the log of this system"))
 MISSING = Outcome(Result.LATER, CONTENT, Reply(451, "4.3.0", "The message's content is missing or damaged"))
@@ -154,17 +155,14 @@ def _with_events(attempted: list[Attempted], told: list[tuple[str, str]]) -> tup
 
 
 def _detail(outcome: Outcome) -> str:
-    return json.dumps(
-        {
-            "result": outcome.result.value,
-            "reason": outcome.reason,
-            "reply": str(outcome.reply),
-            "host": outcome.host,
-            "address": outcome.address,
-            "port": outcome.port,
-            "tls": outcome.tls,
-            "verified": outcome.verified,
-            "duration": round(outcome.duration, 3),
-        },
-        ensure_ascii=False,
-    )
+    return _as_json({
+        "result": outcome.result.value,
+        "reason": outcome.reason,
+        "reply": str(outcome.reply),
+        "host": outcome.host,
+        "address": outcome.address,
+        "port": outcome.port,
+        "tls": outcome.tls,
+        "verified": outcome.verified,
+        "duration": round(outcome.duration, 3),
+    })
