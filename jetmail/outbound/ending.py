@@ -53,7 +53,7 @@ class Endings:
         if len(item.deliveries) == 1:  # the fast path: one recipient, delivered, nobody to tell
             due = item.deliveries[0]
             outcome = outcomes.get(due.id, FAULT)
-            if outcome.result is Result.DELIVERED and not outcome.relayed_without_dsn:
+            if outcome.result is Result.DELIVERED and not (outcome.relayed_without_dsn and due.notify):
                 return Ended((_final(now, due, Status.DELIVERED, outcome, ("attempt", _detail(outcome)), content_id, spool),))
         written: list[tuple[Due, Outcome, float | None, bool]] = []
         failed: list[tuple[Due, Outcome]] = []

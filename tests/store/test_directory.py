@@ -224,7 +224,7 @@ class CacheTests(SynchronousTestCase):
         self.assertEqual([rule.uuid for rule in policy.rules], ["u1"])
 
     def test_shared_question(self) -> None:
-        """With a clock, questions of the same two milliseconds ask SQLite once, and a change counts right after them; so it does when the clock
+        """With a clock, questions of the same few milliseconds ask SQLite once, and a change counts right after them; so it does when the clock
         goes back."""
         clock = Clock()
         clock.advance(100.0)
@@ -235,7 +235,7 @@ class CacheTests(SynchronousTestCase):
         self.assertIsNone(directory.policy_for("new.test"))
         self.assertEqual(self.reads, [])
         self.db.run(domains.add, Domain("new.test"))
-        clock.advance(0.001)
+        clock.advance(0.004)
         self.assertIsNotNone(directory.policy_for("new.test"))
         self.db.run(domains.remove, "new.test")
         clock.rightNow -= 50.0

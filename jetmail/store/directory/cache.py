@@ -2,7 +2,7 @@
 
 Questions first ask SQLite whether anybody, in this process or another, has committed since (`PRAGMA data_version`); only if so is the directory's
 version row compared; only if that moved is what was remembered forgotten. So no cache outlives a change, and what was changed on the command line
-counts before the command line is back: the asking is a read transaction of some 7 us with system calls, so the questions of 2 milliseconds, all the
+counts before the command line is back: the asking is a read transaction of some 7 us with system calls, so the questions of 5 milliseconds, all the
 commands of one turn of a busy loop, share one.
 
 A cached answer takes a microsecond. Memory is bounded: what was asked longest ago goes first.
@@ -25,7 +25,7 @@ from jetmail.store.directory.rules import StoredRule
 from jetmail.store.directory.versions import directory_version
 
 MAX_REMEMBERED = 20_000  # answers; some 10 MB at worst
-FRESH_SECONDS = 0.002  # less than any process needs to end after its commit
+FRESH_SECONDS = 0.005  # less than any process needs to end after its commit
 
 T = TypeVar("T")
 
