@@ -28,6 +28,7 @@ from jetmail.store.directory.domains import Destination, Domain
 
 TLS_MODES = ("none", "opportunistic", "required", "verified")
 SPAM_ACTIONS = ("quarantine", "tag", "junk")
+DMARC_MODES = ("enforce", "score", "ignore")
 RECIPIENT_MODES = ("any", "listed")
 KINDS = ("relay", "hosted", "alias")
 MAX_SCORE = 999.0  # spec 6.7: the maximum disables a threshold
@@ -35,7 +36,7 @@ DEFAULT_SCORES = {"reject_score": 15.0, "spam_score": 6.0, "defer_score": 4.0}
 MAX_DESTINATIONS = 50
 MAX_DOMAINS = 100_000
 FIELDS = (
-    "destinations", "recipients", "inbound", "outbound", "reject_score", "spam_score", "defer_score", "spam_action", "keep_spam", "alias_of",
+    "destinations", "recipients", "inbound", "outbound", "reject_score", "spam_score", "defer_score", "spam_action", "keep_spam", "dmarc", "alias_of",
     "verified",
 )  # fmt: skip
 
@@ -83,6 +84,7 @@ def add(
     defer_score: float | None = None,
     spam_action: str = "quarantine",
     keep_spam: bool = False,
+    dmarc: str = "enforce",
     account_id: int = accounts.DEFAULT,
     challenge: str = "",
 ) -> Deferred[Saved]:
@@ -103,6 +105,7 @@ def add(
                 defer_score=_score("defer_score", defer_score),
                 spam_action=spam_action,
                 keep_spam=_flag("keep_spam", keep_spam),
+                dmarc=dmarc,
                 created=now,
                 destinations=tuple(destinations),
             )
@@ -259,6 +262,7 @@ def _checked(domain: Domain) -> Domain:
         ("recipients", domain.recipients, RECIPIENT_MODES),
         ("spam_action", domain.spam_action, SPAM_ACTIONS),
     ):
+        ("dmarc", domain.dmarc, DMARC_MODES),
         if value not in choices:
             raise UsageError(field, f"'{value}' is none of {', '.join(choices)}")
     if domain.kind == "alias" and not domain.alias_of:

@@ -69,6 +69,9 @@ def _add_settings(parser: Parser) -> None:
     )
     parser.add_argument("--spam-action", choices=domains.SPAM_ACTIONS, help="what becomes of mail over the spam score")
     parser.add_argument("--keep-spam", choices=("yes", "no"), help="yes: keep a copy of what is refused for its score, for the owner to release")
+    parser.add_argument(
+        "--dmarc", choices=domains.DMARC_MODES, help="what an author's domain asks for by DMARC is done (enforce), only weighed (score), or neither"
+    )
     for name in SCORES:
         words = {
             "reject_score": "refuse mail from this score on (15)",
@@ -155,7 +158,7 @@ def _warn(context: Context, saved: domains.Saved) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    given: dict[str, Any] = {"recipients": arguments.recipients, "spam_action": arguments.spam_action}
+    given: dict[str, Any] = {"recipients": arguments.recipients, "spam_action": arguments.spam_action, "dmarc": arguments.dmarc}
     if arguments.keep_spam is not None:
         given["keep_spam"] = arguments.keep_spam == "yes"
     given.update({name: _score(getattr(arguments, name)) for name in SCORES})
@@ -206,6 +209,7 @@ def _items(domain: Domain) -> list[tuple[str, object]]:
         ("verified", output.when(domain.verified_at)),
         ("recipients", domain.recipients),
         ("spam action", domain.spam_action + (", refused spam is kept" if domain.keep_spam else "")),
+        ("dmarc", domain.dmarc),
     ]
     for name in SCORES:
         value = getattr(domain, name)

@@ -14,12 +14,14 @@ from typing import NamedTuple
 from jetmail.mail.envelope import Sender
 from jetmail.mail.message import Edits, Message
 from jetmail.mail.status import Status
+from jetmail.mailauth import authres
 from jetmail.rules.facts import Client, RecipientFacts
 from jetmail.rules.settlement import CLEAN, Settlement
 from jetmail.rules.verdict import REASONS, Action, Opinion, Ruling
 from jetmail.store.traffic.messages import Content, NewDelivery, NewMessage
 
 OURS = frozenset({b"x-spam", b"x-spam-score", b"x-spam-symbols"})  # nobody else may say these to the people behind us
+CLAIMS = frozenset({b"authentication-results", b"received-spf"})
 MAX_SYMBOLS = 40  # in the header field; the store has all
 MAX_FINDINGS = 200
 
@@ -89,9 +91,9 @@ def _header(opinions: Iterable[Opinion], index: int, ruling: Ruling, score: floa
     return "".join(line + "\r\n" for line in lines).encode("ascii", "replace")
 
 
-def edits(received: bytes, group: Group) -> Edits:
-    """What is done to the header block for one group."""
-    return Edits(OURS, None, received + group.header)
+def edits(received: bytes, group: Group, hostname: str) -> Edits:
+    """What is done to the header block for one group. Results of authentication that a stranger wrote in our name go (RFC 8601 5)."""
+    return Edits(OURS, lambda name, field: name in CLAIMS and authres.is_forged(name, field, hostname), received + group.header)
 
 
 def deliveries(recipients: Sequence[RecipientFacts], settlement: Settlement, group: Group) -> tuple[NewDelivery, ...]:

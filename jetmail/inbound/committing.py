@@ -101,7 +101,7 @@ class Committing:
         run.addCallbacks(self._committed, self._failed, callbackArgs=(news,))
 
     def _content(self, trace: bytes, group: Group, spool: str) -> Content:
-        header, offset = self._message.edited(acceptance.edits(trace, group))
+        header, offset = self._message.edited(acceptance.edits(trace, group, self._services.hostname))
         if spool:
             return Content(len(header) + self._message.size - offset, None, header, spool, offset)
         octets = self._message.octets

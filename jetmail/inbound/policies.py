@@ -20,6 +20,7 @@ from jetmail.mail.address import Address
 from jetmail.rules.conditions import Conditions, compile_conditions
 from jetmail.rules.lists import NO_LISTS, Entries, Lists, parse_entries
 from jetmail.rules.policy import (
+    DmarcMode,
     DomainState,
     PersonalRule,
     Policy,
@@ -133,6 +134,7 @@ class PolicyBook:
             thresholds=own.over(self._appliance.thresholds),
             spam_action=SpamAction(found.spam_action),
             keep_spam=found.keep_spam,
+            dmarc=DmarcMode(found.dmarc),
             account_lists=self._lists(f"lists:account:{found.account_id}", faults),
             domain_lists=self._lists(f"lists:{found.real}", faults),
             rules=(self._appliance.rules[Level.APPLIANCE], *by_level(rules)[1:]),

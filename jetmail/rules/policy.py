@@ -43,6 +43,14 @@ class SpamAction(Enum):
     JUNK = "junk"
 
 
+class DmarcMode(Enum):
+    """Whether the domain does what an author's domain asks for by DMARC, only weighs it, or neither."""
+
+    ENFORCE = "enforce"
+    SCORE = "score"
+    IGNORE = "ignore"
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Scores at which mail is refused, treated as spam, deferred. None: nobody set one at this level, the level above counts (spec 6.7)."""
@@ -86,6 +94,7 @@ class Policy:
     thresholds: Thresholds = Thresholds()
     spam_action: SpamAction = SpamAction.QUARANTINE
     keep_spam: bool = False
+    dmarc: DmarcMode = DmarcMode.ENFORCE
     appliance_lists: Lists = NO_LISTS
     account_lists: Lists = NO_LISTS
     address_lists: Lists = NO_LISTS

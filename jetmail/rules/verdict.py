@@ -97,6 +97,10 @@ _LIST = (
     Reason("domain-disabled", Reply(450, "4.2.1", "Mail for this domain is not accepted at the moment"), "its owner switched the domain off"),
     Reason("blocked", Reply(550, "5.7.1", "[RULE] Blocked by recipient policy"), "a block rule of the people's own", Status.BLOCKED),
     Reason("blocklist", Reply(550, "5.7.1", "[LIST] Blocked by recipient policy"), "the sender or network is on a block list", Status.BLOCKED),
+    Reason(
+        "dmarc", Reply(550, "5.7.1", "[DMARC] Refused by the policy of the author's domain"), "its author's domain wants such mail refused",
+        Status.REJECTED,
+    ),  # fmt: skip
     Reason("virus", Reply(554, "5.7.1", "Message refused: malware"), "a scanner named malware", Status.REJECTED),
     Reason("spam", Reply(554, "5.7.1", "[SPAM] Message refused for its content"), "its score reached the reject threshold", Status.SPAM),
     Reason("suspect", Reply(250, "2.0.0", "OK"), "its score reached the spam threshold: held, or delivered with a mark", Status.QUARANTINED),
@@ -158,12 +162,14 @@ class Ruling:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One rule's answer. `trusts`: whatever filters say, and lists below this rule's level, counts for nothing (a LIST rule's word; POLICY is never
-    silenced). `headers`: complete field lines without CRLF, ASCII, to be added on top of the message."""
+    silenced). `headers`: complete field lines without CRLF, ASCII, to be added on top of the message. `evidence`: a value for rules that come after
+    this one, read by its type and stored nowhere."""
 
     findings: tuple[Finding, ...] = ()
     ruling: Ruling | None = None
     trusts: bool = False
     headers: tuple[str, ...] = ()
+    evidence: object = None
 
 
 NO_OPINION = Verdict()

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jetmail.errors import SchemaError, StoreError
-from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning, v0004_contacts, v0005_quarantine
+from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning, v0004_contacts, v0005_quarantine, v0006_dmarc
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
@@ -44,6 +44,7 @@ STEPS: tuple[Step, ...] = (
     ("0003_learning", _sql(v0003_learning.SQL, v0003_learning.TRIGGERS)),
     ("0004_contacts", _sql(v0004_contacts.SQL, v0004_contacts.TRIGGERS)),
     ("0005_quarantine", _sql(v0005_quarantine.SQL)),
+    ("0006_dmarc", _sql(v0006_dmarc.SQL)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"

@@ -47,6 +47,7 @@ class DomainPolicy:
     defer_score: float | None
     spam_action: str
     keep_spam: bool
+    dmarc: str
     destinations: tuple[Destination, ...]
     rules: tuple[StoredRule, ...]
 
@@ -156,6 +157,7 @@ def _policy(conn: Connection, name: str) -> DomainPolicy | None:
         defer_score=real.defer_score,
         spam_action=real.spam_action,
         keep_spam=real.keep_spam,
+        dmarc=real.dmarc,
         destinations=real.destinations,
         rules=rules.listing(conn, "domain", real.name, enabled_only=True),
     )

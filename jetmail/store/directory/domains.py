@@ -13,7 +13,7 @@ from jetmail.store.database import Connection
 
 COLUMNS = (
     "id", "account_id", "name", "kind", "alias_of", "verified_at", "challenge", "inbound", "outbound", "recipients", "reject_score", "spam_score",
-    "defer_score", "spam_action", "keep_spam", "created",
+    "defer_score", "spam_action", "keep_spam", "dmarc", "created",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM domains"
 
@@ -34,7 +34,7 @@ class Destination:
 @dataclass(frozen=True, slots=True)
 class Domain:
     """A domains row with its destinations, lowest priority first. Scores None: the appliance's own. `keep_spam`: a copy of what is refused
-    for its score is kept for the owner. `id` 0: not stored yet."""
+    for its score is kept for the owner. `dmarc` enforce, score or ignore. `id` 0: not stored yet."""
 
     name: str
     account_id: int = 1
@@ -50,6 +50,7 @@ class Domain:
     defer_score: float | None = None
     spam_action: str = "quarantine"
     keep_spam: bool = False
+    dmarc: str = "enforce"
     created: float = 0.0
     destinations: tuple[Destination, ...] = ()
     id: int = 0
