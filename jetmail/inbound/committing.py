@@ -27,7 +27,6 @@ from jetmail.mail.status import Status
 from jetmail.rules.facts import Client, RecipientFacts
 from jetmail.rules.settlement import Settlement
 from jetmail.rules.verdict import Opinion
-from jetmail.store.database import Connection
 from jetmail.store.traffic import messages
 from jetmail.store.traffic.messages import Accepted, Content, NewDelivery, NewMessage
 
@@ -97,7 +96,7 @@ class Committing:
             )
             for number, (group, spool, deliveries) in enumerate(zip(groups, spools, rows, strict=True))
         ]  # fmt: skip
-        run: Deferred[Any] = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(_accept_all, news)
+        run: Deferred[Any] = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(messages.accept_all, news)
         run.addCallbacks(self._committed, self._failed, callbackArgs=(news,))
 
     def _content(self, trace: bytes, group: Group, spool: str) -> Content:
@@ -158,8 +157,3 @@ class Committing:
                 writer.abort()
                 raise
             self._copies.append(await writer.finish())
-
-
-def _accept_all(conn: Connection, news: list[NewMessage]) -> list[Accepted]:
-    """Several messages of one transaction: all or none."""
-    return [messages.accept(conn, new) for new in news]

@@ -2,7 +2,7 @@
 
 Promises
 - `run(fn, *args)`: `fn(connection, *args)` runs inside one `BEGIN IMMEDIATE ... COMMIT` together with every other function waiting at that
-  moment, each in its own SAVEPOINT; one sync to disk pays for all (WAL, synchronous=FULL). The Deferred fires on the reactor after the sync. A
+  moment, each in its own SAVEPOINT (neighbours with a form for many, `together`, in one); one sync to disk pays for all (WAL, synchronous=FULL). The Deferred fires on the reactor after the sync. A
   function that raises is rolled back alone and only its Deferred fails; when the commit itself fails (disk full, I/O error) all of them fail
   with StoreError, and nothing of them is in the file.
 - `read(fn, *args)`: at once, on the reactor thread, on a connection that cannot write. For indexed point reads only (4 us; a thread hop is 70).
@@ -23,7 +23,8 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -76,21 +77,30 @@ def connect(path: str, *, writer: bool) -> Connection:
     return connection
 
 
+def together(all_at_once: Callable[[Connection, Sequence[Any]], Sequence[Any]]) -> Callable[[Function], Function]:
+    """Says of a function of (connection, argument) that `all_at_once(connection, arguments)` does the same for many, all or none, and returns the
+    results in order. A batch then runs what stands side by side in one go, and one by one when that fails, so that each still fails alone."""
+
+    def mark(fn: Function) -> Function:
+        fn.all_at_once = all_at_once  # type: ignore[attr-defined]
+        return fn
+
+    return mark
+
+
 def commit_batch(connection: Connection, batch: Iterable[tuple[Function, tuple]]) -> list[Any]:
     """Run the functions in one transaction. -> for each its result or a Failure. Raises StoreError when the transaction as a whole failed."""
     results: list[Any] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for fn, args in batch:
-            connection.execute("SAVEPOINT one")
-            try:
-                results.append(fn(connection, *args))
-            except BaseException as error:
-                if not connection.in_transaction:  # SQLite gave up the whole transaction (disk full, I/O error): nobody's work is in it any more
-                    raise StoreError(f"transaction lost: {error}") from error
-                connection.execute("ROLLBACK TO one")
-                results.append(Failure(_as_store_error(error)))
-            connection.execute("RELEASE one")
+        for fn, group in groupby(batch, key=_function):
+            calls = [args for _, args in group]
+            many = getattr(fn, "all_at_once", None)
+            found = _alone(connection, many, ([args[0] for args in calls],)) if many is not None and len(calls) > 1 else None
+            if found is None or isinstance(found, Failure):
+                results += [_alone(connection, fn, args) for args in calls]
+            else:
+                results += found
         connection.execute("COMMIT")
     except BaseException as error:
         if connection.in_transaction:
@@ -100,6 +110,24 @@ def commit_batch(connection: Connection, batch: Iterable[tuple[Function, tuple]]
                 pass  # the next BEGIN reports it
         raise _as_store_error(error) from error
     return results
+
+
+def _function(call: tuple[Function, tuple]) -> Function:
+    return call[0]
+
+
+def _alone(connection: Connection, fn: Function, args: tuple) -> Any:
+    """-> the result, or a Failure when it raised and nothing of it is left. Raises StoreError when the whole transaction is gone."""
+    connection.execute("SAVEPOINT one")
+    try:
+        result = fn(connection, *args)
+    except BaseException as error:
+        if not connection.in_transaction:  # SQLite gave up the whole transaction (disk full, I/O error): nobody's work is in it any more
+            raise StoreError(f"transaction lost: {error}") from error
+        connection.execute("ROLLBACK TO one")
+        result = Failure(_as_store_error(error))
+    connection.execute("RELEASE one")
+    return result
 
 
 def _as_store_error(error: BaseException) -> BaseException:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.errors import StoreError
-from jetmail.store.database import Connection, Database, InlineDatabase, commit_batch, connect
+from jetmail.store.database import Connection, Database, InlineDatabase, commit_batch, connect, together
 
 
 class Hop(Clock):
@@ -44,6 +45,15 @@ def create(conn: Connection) -> None:
 def put(conn: Connection, number: int) -> int:
     conn.execute("INSERT INTO t VALUES (?)", (number,))
     return number
+
+
+def put_many(conn: Connection, numbers: Sequence[int]) -> list[str]:
+    return [f"many {put(conn, number)}" for number in numbers]
+
+
+@together(put_many)
+def put_one(conn: Connection, number: int) -> str:
+    return f"one {put(conn, number)}"
 
 
 def count(conn: Connection) -> int:
@@ -92,6 +102,23 @@ class CommitBatchTests(SynchronousTestCase):
         create(conn)
         results = commit_batch(conn, [(put, (1,)), (put, (1,)), (put, (2,))])
         self.assertEqual([results[0], results[2]], [1, 2])
+        results[1].trap(sqlite3.IntegrityError)
+        self.assertEqual(count(conn), 2)
+
+    def test_together(self) -> None:
+        """Functions that have a form for many are run in one go where they stand side by side, each with its own result."""
+        conn = connect(self.mktemp(), writer=True)
+        create(conn)
+        results = commit_batch(conn, [(put_one, (1,)), (put_one, (2,)), (put, (3,)), (put_one, (4,))])
+        self.assertEqual(results, ["many 1", "many 2", 3, "one 4"])
+        self.assertEqual(count(conn), 4)
+
+    def test_together_fails_alone(self) -> None:
+        """When many in one go do not go, the one to blame fails alone and nothing of the failed try is left."""
+        conn = connect(self.mktemp(), writer=True)
+        create(conn)
+        results = commit_batch(conn, [(put_one, (1,)), (put_one, (1,)), (put_one, (2,))])
+        self.assertEqual([results[0], results[2]], ["one 1", "one 2"])
         results[1].trap(sqlite3.IntegrityError)
         self.assertEqual(count(conn), 2)
 

@@ -56,6 +56,27 @@ class AcceptTests(SynchronousTestCase):
         self.assertEqual([row.finished for row in rows.values()], [None, 2.0, None, None])
         self.assertEqual([row.attempts for row in rows.values()], [1, 0, 0, 1])
 
+    def test_many_messages(self) -> None:
+        """Messages of one batch are stored in three statements for each power of two of them, and every id is that of its own row."""
+        news = [
+            message(number, *(delivery(f"{number}-{place}@demo.test") for place in range(number % 3)), **({"content": None} if number % 4 == 1 else {}))
+            for number in range(1, 60)
+        ]
+        for new in news[:3]:
+            accept(self.conn, new)
+        accepted = messages.accept_all(self.conn, news[3:])
+        self.assertEqual([item.uid for item in accepted], [new.uid for new in news[3:]])
+        for item, new in zip(accepted, news[3:], strict=True):
+            stored = messages.by_id(self.conn, item.id)
+            assert stored is not None
+            self.assertEqual((stored.uid, stored.content_id), (new.uid, item.facts.content_id))
+            self.assertEqual(item.facts.content_id is None, new.content is None)
+            rows = messages.deliveries_of(self.conn, item.id)
+            self.assertEqual([(due.id, due.recipient) for due in item.deliveries], [(row.id, row.recipient) for row in rows])
+            self.assertEqual([row.recipient for row in rows], [each.recipient for each in new.deliveries])
+        contents = [item.facts.content_id for item in accepted if item.facts.content_id is not None]
+        self.assertEqual(len(set(contents)), len(contents))
+
     def test_not_claimed(self) -> None:
         """Without room in the window nothing is claimed and everything is due at once."""
         [due] = accept(self.conn, message(5, claimed=False)).deliveries

@@ -2,7 +2,7 @@
 
 Promises
 - `accept` writes content, message and deliveries, everything a restart needs, and nothing else; for one recipient that is three INSERTs and no
-  SELECT. It is called inside a group commit, so that "accepted" is durable when its Deferred fires.
+  SELECT, for the neighbours of a batch as many in all. It is called inside a group commit, so that "accepted" is durable when its Deferred fires.
 - What was refused is a message too (`content` None, its deliveries say blocked, spam or rejected): every message that came can be searched.
 - "received" is implied by the messages row; `timeline` puts it in front of the stored events.
 
@@ -13,12 +13,14 @@ Decision: design 2, 3, 5; docs/store.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jetmail.errors import ContentMissingError
 from jetmail.mail.status import Status
-from jetmail.store.database import Connection
+from jetmail.store.database import Connection, together
 from jetmail.store.traffic.deliveries import Due, MessageFacts
 
 _FINAL = frozenset({Status.DELIVERED, Status.REJECTED, Status.BLOCKED, Status.SPAM})
@@ -156,59 +158,91 @@ class Event:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-_INSERT_CONTENT = "INSERT INTO content (size, spool, spool_offset, header, data) VALUES (?, ?, ?, ?, ?)"
-_INSERT_MESSAGE = """INSERT INTO messages (uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address,
-    client_port, helo, tls, user, listener, body, smtputf8, ret, envid, requiretls, score, findings, response)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_INSERT_DELIVERY = """INSERT INTO deliveries (message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts,
-    next_attempt, finished, notify, orcpt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_CONTENT = "content (size, spool, spool_offset, header, data)"
+_MESSAGE = """messages (uid, direction, received, content_id, size, sender, header_from, subject, message_id, client_address,
+    client_port, helo, tls, user, listener, body, smtputf8, ret, envid, requiretls, score, findings, response)"""
+_DELIVERY = """deliveries (message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts,
+    next_attempt, finished, notify, orcpt)"""
+_ROWS_AT_ONCE = 32
 
 
+def accept_all(conn: Connection, news: Sequence[NewMessage]) -> list[Accepted]:
+    """Store messages with their content and deliveries, all or none: three statements for as many as a batch brings, because every statement hands the
+    interpreter's lock to the reactor and back. The hot path of the whole appliance: think before adding one."""
+    contents = [_content_row(new.content) for new in news if new.content is not None]
+    content_id = _insert(conn, _CONTENT, contents)
+    content_ids: list[int | None] = []
+    for new in news:
+        content_ids.append(None if new.content is None else content_id)
+        content_id += new.content is not None
+    first_message = _insert(conn, _MESSAGE, [_message_row(new, each) for new, each in zip(news, content_ids, strict=True)])
+    rows = [_delivery_row(message_id, new, item) for message_id, new in enumerate(news, first_message) for item in new.deliveries]
+    delivery_id = _insert(conn, _DELIVERY, rows)
+    accepted = []
+    for message_id, (new, content_id_or_none) in enumerate(zip(news, content_ids, strict=True), first_message):
+        attempts, next_attempt = (1, new.first_retry) if new.claimed else (0, new.received)
+        due = []
+        for item in new.deliveries:
+            if item.status == Status.QUEUED and not item.held:
+                due.append(Due(
+                    delivery_id, message_id, item.recipient, item.target, item.destination, attempts, new.received, next_attempt, item.notify, item.orcpt,
+                    False,
+                ))  # fmt: skip
+            delivery_id += 1
+        facts = MessageFacts(
+            message_id, new.uid, new.sender, new.size, new.body, new.smtputf8, new.ret, new.envid, new.requiretls, new.received, content_id_or_none,
+            new.direction, new.user,
+        )  # fmt: skip
+        accepted.append(Accepted(message_id, new.uid, tuple(due), facts))
+    return accepted
+
+
+@together(accept_all)
 def accept(conn: Connection, new: NewMessage) -> Accepted:
-    """Store a message with its content and deliveries. The hot path of the whole appliance: think before adding a statement."""
-    content_id = None
-    if (content := new.content) is not None:
-        spooled = content.data is None
-        content_id = conn.execute(
-            _INSERT_CONTENT,
-            (content.size, content.spool if spooled else None, content.spool_offset, content.header if spooled else None, content.data),
-        ).lastrowid
-    received = new.received
-    message_id: Any = conn.execute(
-        _INSERT_MESSAGE,
-        (
-            new.uid, new.direction, received, content_id, new.size, new.sender, new.header_from, new.subject, new.message_id, new.client_address,
-            new.client_port, new.helo, new.tls, new.user, new.listener, new.body, new.smtputf8, new.ret, new.envid, new.requiretls, new.score,
-            new.findings, new.response,
-        ),
-    ).lastrowid  # fmt: skip
-    attempts, next_attempt = (1, new.first_retry) if new.claimed else (0, received)
-    rows = []
-    for item in new.deliveries:
-        claimed = item.status == Status.QUEUED and not item.held
-        rows.append((
-            message_id, item.recipient, item.domain, item.target, item.destination, str(item.status), item.reason, item.reply, item.held, received,
-            attempts if claimed else 0, next_attempt if claimed else received, received if item.status in _FINAL and not item.held else None, item.notify,
-            item.orcpt,
-        ))  # fmt: skip
-    if len(rows) == 1:
-        first: Any = conn.execute(_INSERT_DELIVERY, rows[0]).lastrowid
-    elif rows:
-        conn.executemany(_INSERT_DELIVERY, rows)
-        # Ids of one statement in one transaction follow one another; executemany alone does not tell where it ended.
-        first = conn.execute("SELECT last_insert_rowid()").fetchone()[0] - len(rows) + 1
-    else:
-        first = 0
-    due = tuple(
-        Due(delivery_id, message_id, item.recipient, item.target, item.destination, attempts, received, next_attempt, item.notify, item.orcpt, False)
-        for delivery_id, item in enumerate(new.deliveries, first)
-        if item.status == Status.QUEUED and not item.held
-    )
-    facts = MessageFacts(
-        message_id, new.uid, new.sender, new.size, new.body, new.smtputf8, new.ret, new.envid, new.requiretls, received, content_id, new.direction,
-        new.user,
+    """Store a message with its content and deliveries."""
+    return accept_all(conn, (new,))[0]
+
+
+def _content_row(content: Content) -> tuple:
+    if content.data is None:
+        return content.size, content.spool, content.spool_offset, content.header, None
+    return content.size, None, content.spool_offset, None, content.data
+
+
+def _message_row(new: NewMessage, content_id: int | None) -> tuple:
+    return (
+        new.uid, new.direction, new.received, content_id, new.size, new.sender, new.header_from, new.subject, new.message_id, new.client_address,
+        new.client_port, new.helo, new.tls, new.user, new.listener, new.body, new.smtputf8, new.ret, new.envid, new.requiretls, new.score,
+        new.findings, new.response,
     )  # fmt: skip
-    return Accepted(message_id, new.uid, due, facts)
+
+
+def _delivery_row(message_id: int, new: NewMessage, item: NewDelivery) -> tuple:
+    received = new.received
+    is_due = item.status == Status.QUEUED and not item.held
+    return (
+        message_id, item.recipient, item.domain, item.target, item.destination, str(item.status), item.reason, item.reply, item.held, received,
+        int(is_due and new.claimed), new.first_retry if is_due and new.claimed else received,
+        received if item.status in _FINAL and not item.held else None, item.notify, item.orcpt,
+    )  # fmt: skip
+
+
+def _insert(conn: Connection, table: str, rows: Sequence[tuple]) -> int:
+    """-> the id of the first row; those of one transaction follow one another, because nobody else writes. 0 without rows."""
+    last: Any = 0
+    start = 0
+    while start < len(rows):
+        size = min(_ROWS_AT_ONCE, 1 << (len(rows) - start).bit_length() - 1)  # powers of two, so that few statements are to be kept prepared
+        values = rows[start] if size == 1 else [value for row in rows[start : start + size] for value in row]
+        last = conn.execute(_insert_of(table, size), values).lastrowid
+        start += size
+    return last - len(rows) + 1 if rows else 0
+
+
+@lru_cache(maxsize=64)
+def _insert_of(table: str, rows: int) -> str:
+    marks = "(" + ", ".join("?" * (table.count(",") + 1)) + ")"
+    return f"INSERT INTO {table} VALUES {', '.join([marks] * rows)}"
 
 
 def record_refusal(conn: Connection, new: NewMessage) -> Accepted:

@@ -16,7 +16,7 @@ from jetmail.store.database import Connection
 from jetmail.store.traffic import deliveries, lanes
 from jetmail.store.traffic.deliveries import Attempted
 from jetmail.store.traffic.lanes import LaneState
-from jetmail.store.traffic.messages import Accepted, NewMessage, accept
+from jetmail.store.traffic.messages import Accepted, NewMessage, accept_all
 
 
 class Settlement(NamedTuple):
@@ -44,7 +44,7 @@ def settle(conn: Connection, now: float, settlement: Settlement) -> Settled:
     spool = deliveries.record(conn, settlement.attempted) if settlement.attempted else []
     if settlement.parked:
         deliveries.unclaim(conn, settlement.parked)
-    reports = [accept(conn, report) for report in settlement.reports]
+    reports = accept_all(conn, settlement.reports)
     for lane in settlement.down:
         lanes.save(conn, lane)
     for name in settlement.up:
