@@ -100,9 +100,9 @@ def add(
                 verified_at=now if verified else None,
                 challenge=challenge,
                 recipients=recipients,
-                reject_score=_score("reject_score", reject_score),
-                spam_score=_score("spam_score", spam_score),
-                defer_score=_score("defer_score", defer_score),
+                reject_score=score("reject_score", reject_score),
+                spam_score=score("spam_score", spam_score),
+                defer_score=score("defer_score", defer_score),
                 spam_action=spam_action,
                 keep_spam=_flag("keep_spam", keep_spam),
                 dmarc=dmarc,
@@ -141,7 +141,7 @@ def change(db: IDatabase, actor: Actor, name: str, changes: Mapping[str, Any], *
                 raise UsageError(field, f"cannot be set; these can: {', '.join(FIELDS)}")
         if not changes:
             raise UsageError("changes", "nothing to set")
-        return db.run(_change, actor, now, name, dict(changes))
+        return db.run(write, actor, now, name, dict(changes))
 
     return maybeDeferred(do)
 
@@ -174,7 +174,8 @@ def _show(conn: Connection, actor: Actor, name: str) -> Saved:
     return Saved(domain, warnings(conn, domain))
 
 
-def _change(conn: Connection, actor: Actor, now: float, name: str, changes: dict[str, Any]) -> Saved:
+def write(conn: Connection, actor: Actor, now: float, name: str, changes: dict[str, Any]) -> Saved:
+    """`change`, inside a transaction."""
     before = found(conn, actor, access.DOMAIN, name)
     verified = changes.pop("verified", None)
     if verified is not None:
@@ -183,7 +184,7 @@ def _change(conn: Connection, actor: Actor, now: float, name: str, changes: dict
         changes["verified_at"] = (before.verified_at or now) if _flag("verified", verified) else None
     for field, value in changes.items():
         if field in DEFAULT_SCORES:
-            changes[field] = _score(field, value)
+            changes[field] = score(field, value)
         elif field in ("inbound", "outbound", "keep_spam"):
             changes[field] = _flag(field, value)
         elif field == "destinations":
@@ -228,18 +229,21 @@ def warnings(conn: Connection, domain: Domain) -> tuple[str, ...]:
     if domain.kind == "alias":
         return ("not verified: mail for it is refused",) if domain.verified_at is None else ()
     own = settings.get(conn, "thresholds", {})
-    score = {field: DEFAULT_SCORES[field] for field in DEFAULT_SCORES} | {field: value for field, value in own.items() if field in DEFAULT_SCORES}
-    score |= {field: value for field in DEFAULT_SCORES if (value := getattr(domain, field)) is not None}
-    low, middle, high = score["defer_score"], score["spam_score"], score["reject_score"]
-    if not low < middle:
-        told.append(f"thresholds: defer ({low:g}) is not below spam ({middle:g})")
-    if not middle < high:
-        told.append(f"thresholds: spam ({middle:g}) is not below reject ({high:g})")
+    scores = {field: DEFAULT_SCORES[field] for field in DEFAULT_SCORES} | {field: value for field, value in own.items() if field in DEFAULT_SCORES}
+    scores |= {field: value for field in DEFAULT_SCORES if (value := getattr(domain, field)) is not None}
+    told += disorder(scores["defer_score"], scores["spam_score"], scores["reject_score"])
     if domain.kind == "relay" and not domain.destinations:
         told.append("no destination: mail for it goes where its MX records point, which may be here")
     if domain.verified_at is None:
         told.append("not verified: mail for it is refused")
     return tuple(told)
+
+
+def disorder(defer: float, spam: float, reject: float) -> tuple[str, ...]:
+    """What is odd about the order of thresholds; one that is switched off stands in nobody's way."""
+    active = [(name, value) for name, value in (("defer", defer), ("spam", spam), ("reject", reject)) if value < MAX_SCORE]
+    pairs = zip(active, active[1:], strict=False)
+    return tuple(f"thresholds: {low} ({one:g}) is not below {high} ({other:g})" for (low, one), (high, other) in pairs if not one < other)
 
 
 def _check_alias(conn: Connection, actor: Actor, domain: Domain) -> None:
@@ -261,8 +265,8 @@ def _checked(domain: Domain) -> Domain:
         ("kind", domain.kind, KINDS),
         ("recipients", domain.recipients, RECIPIENT_MODES),
         ("spam_action", domain.spam_action, SPAM_ACTIONS),
-    ):
         ("dmarc", domain.dmarc, DMARC_MODES),
+    ):
         if value not in choices:
             raise UsageError(field, f"'{value}' is none of {', '.join(choices)}")
     if domain.kind == "alias" and not domain.alias_of:
@@ -287,7 +291,8 @@ def _name(field: str, text: str) -> str:
         raise UsageError(field, f"'{text}': {error}") from None
 
 
-def _score(field: str, value: Any) -> float | None:
+def score(field: str, value: Any) -> float | None:
+    """A threshold given: 0 to 999, None for the level above. Raises UsageError."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= MAX_SCORE:

@@ -54,7 +54,7 @@ def add(
     def do() -> Deferred[StoredRule]:
         if not _UUID.fullmatch(uuid):
             raise UsageError("uuid", "is no UUID")
-        scoped = _scope(scope, scope_key)
+        scoped = scope_of(scope, scope_key)
         rule = StoredRule(uuid, *scoped, action, name, description, enabled, priority, _json(conditions), now, now)
         return db.run(_add, actor, now, _checked(rule))
 
@@ -87,7 +87,7 @@ def listing(db: IDatabase, actor: Actor, scope: str, scope_key: str = "") -> Def
     """The rules of one scope in the order they are asked, disabled ones too."""
 
     def do() -> Deferred[tuple[StoredRule, ...]]:
-        return db.search(_listing, actor, *_scope(scope, scope_key))
+        return db.search(_listing, actor, *scope_of(scope, scope_key))
 
     return maybeDeferred(do)
 
@@ -98,7 +98,7 @@ def show(db: IDatabase, actor: Actor, uuid: str) -> Deferred[StoredRule]:
 
 
 def _add(conn: Connection, actor: Actor, now: float, rule: StoredRule) -> StoredRule:
-    _require(conn, actor, rule.scope, rule.scope_key)
+    require_scope(conn, actor, rule.scope, rule.scope_key)
     if rules.get(conn, rule.uuid) is not None:
         raise ConflictError(f"rule {rule.uuid} is here already")
     if rules.count(conn, rule.scope, rule.scope_key) >= MAX_PER_DOMAIN:
@@ -127,7 +127,7 @@ def _remove(conn: Connection, actor: Actor, now: float, uuid: str) -> StoredRule
 
 
 def _listing(conn: Connection, actor: Actor, scope: str, scope_key: str) -> tuple[StoredRule, ...]:
-    _require(conn, actor, scope, scope_key)
+    require_scope(conn, actor, scope, scope_key)
     return rules.listing(conn, scope, scope_key)
 
 
@@ -138,7 +138,7 @@ def _found(conn: Connection, actor: Actor, uuid: str) -> StoredRule:
     return rule
 
 
-def _require(conn: Connection, actor: Actor, scope: str, scope_key: str) -> None:
+def require_scope(conn: Connection, actor: Actor, scope: str, scope_key: str) -> None:
     """The scope must exist and be the actor's. Raises NotFoundError."""
     obj = _object(conn, scope, scope_key)
     if scope == "account" and accounts.get(conn, int(scope_key)) is None:
@@ -163,7 +163,7 @@ def _object(conn: Connection, scope: str, scope_key: str) -> Object:
     return Object()
 
 
-def _scope(scope: str, scope_key: str) -> tuple[str, str]:
+def scope_of(scope: str, scope_key: str) -> tuple[str, str]:
     """Scope and key in stored spelling."""
     if scope not in SCOPES:
         raise UsageError("scope", f"'{scope}' is none of {', '.join(SCOPES)}")
