@@ -28,15 +28,15 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from jetmail import config as configuration
-from jetmail import host, logs
+from jetmail import host, logs, wiring
 from jetmail.actions.access import Actor
-from jetmail.config import Config, split_host_port
-from jetmail.dns import DnsOptions, Resolver, server_addresses
+from jetmail.config import Config
+from jetmail.dns import Resolver
 from jetmail.errors import ConfigError, StoreError
 from jetmail.inbound.connections import Connections
 from jetmail.inbound.listener import Listeners, SmtpFactory
 from jetmail.inbound.login import NoAccounts
-from jetmail.inbound.options import ConnectionOptions, ListenerOptions
+from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Peer
 from jetmail.inbound.policies import PolicyBook
 from jetmail.inbound.services import ReceiverOptions, ReceiverServices
@@ -55,13 +55,11 @@ from jetmail.offload import InlineExecutor, SystemEntropy, ThreadExecutor
 from jetmail.outbound.attempt import Deliverer
 from jetmail.outbound.bounce import Reporter, ReportOptions
 from jetmail.outbound.dialer import Dialer
-from jetmail.outbound.job import DeliveryOptions, Timeouts
-from jetmail.outbound.lane import QueueOptions
-from jetmail.outbound.pool import Pool, PoolOptions
+from jetmail.outbound.pool import Pool
 from jetmail.outbound.queue import Queue
-from jetmail.outbound.route import Credentials, RouteOptions, Router, Smarthost
+from jetmail.outbound.route import RouteOptions, Router
 from jetmail.outbound.schedule import ScheduleOptions
-from jetmail.outbound.tls import ClientTls, TlsMode, TlsOptions
+from jetmail.outbound.tls import ClientTls, TlsOptions
 from jetmail.rules import registry, symbols
 from jetmail.rules.chain import Judge
 from jetmail.rules.services import RuleServices
@@ -92,8 +90,8 @@ class Appliance(Service):
         self._inherited = host.inherited_sockets(environ, os.getpid())
         self._chain = registry.load(config.rules_file)
         self.scores = symbols.load(config.file.parent / "scores.toml", self._chain.symbols)
-        self._dns_options = _dns_options(config)
-        self._smarthost = _smarthost(config)
+        self._dns_options = wiring.dns_options(config)
+        self._smarthost = wiring.smarthost(config)
         self._pages: Any = None
         self._wake_up: Any = None
         self._compose()
@@ -113,9 +111,18 @@ class Appliance(Service):
             config.path(config.tls.key or f"{config.server.state}/tls/key.pem"),
         )
         self.resolver = IResolver(Resolver(reactor, self._dns_options, self.entropy))
-        self.connections = Connections(reactor, _connection_options(config))
+        self.dialer = IDialer(Dialer(reactor))
+        self.connections = Connections(reactor, wiring.connection_options(config))
         services = RuleServices(
-            self.hostname, reactor, self.resolver, IExecutor(self.executor), self.scores, config.file.parent, config.state
+            self.hostname,
+            reactor,
+            self.resolver,
+            IExecutor(self.executor),
+            self.scores,
+            config.file.parent,
+            config.state,
+            dialer=self.dialer,
+            http=wiring.http_client(reactor),
         )
         self._chain.bind(services)
         self.judge = Judge(self._chain, reactor)
@@ -131,7 +138,7 @@ class Appliance(Service):
             ScheduleOptions(config.queue.retries, config.queue.jitter, config.queue.lifetime, config.queue.delay_notice),
             reactor,
             self.entropy,
-            _queue_options(config),
+            wiring.queue_options(config),
             Reporter(ReportOptions(self.hostname), self.make_uid, self.entropy, self._behind_alias),
             Logger("jetmail.outbound.queue"),
             on_outcome=self._count,
@@ -183,36 +190,10 @@ class Appliance(Service):
                 own_names=frozenset({self.hostname}), own_endpoints=host.OwnEndpoints(bound), smarthost=self._smarthost, mx_port=delivery.mx_port
             ),
         )
-        # An address may be dialled again a little before its destination is probed again, or the probe would be answered out of memory.
-        sooner = 0.9 * (1.0 - config.queue.jitter)
-        pool_options = PoolOptions(
-            max_per_address=config.queue.max_per_destination,
-            idle_seconds=delivery.keep_idle,
-            max_messages=delivery.keep_messages,
-            dead_seconds=sooner * config.queue.probe_first,
-            dead_limit=sooner * config.queue.probe_last,
-        )
-        self.pool = Pool(pool_options, reactor)
-        timeouts = Timeouts(
-            connect=delivery.connect_timeout,
-            banner=delivery.command_timeout,
-            ehlo=delivery.command_timeout,
-            tls=min(60.0, delivery.command_timeout),
-            mail=delivery.command_timeout,
-            rcpt=delivery.command_timeout,
-            data=min(120.0, delivery.command_timeout),
-            block=delivery.data_timeout,
-            final=delivery.final_timeout,
-        )
-        options = DeliveryOptions(
-            hostname=self.hostname,
-            source=delivery.source_ipv4,
-            source6=delivery.source_ipv6,
-            send_8bit_anyway=delivery.send_8bit_anyway,
-            timeouts=timeouts,
-        )
+        self.pool = Pool(wiring.pool_options(config), reactor)
         tls = ClientTls(TlsOptions(str(config.path(delivery.ca_file)) if delivery.ca_file else ""), reactor.seconds)
-        return Deliverer(router, self.pool, IDialer(Dialer(reactor)), tls, lambda content: chunks(content, self.content), reactor, options)
+        options = wiring.delivery_options(config, self.hostname)
+        return Deliverer(router, self.pool, self.dialer, tls, lambda content: chunks(content, self.content), reactor, options)
 
     def _factories(self, tls: ServerTls) -> Any:
         smtp = self.config.smtp
@@ -380,54 +361,6 @@ class WakeUp(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """One nudge."""
         self._wake()
-
-
-def _dns_options(config: Config) -> DnsOptions:
-    dns = config.dns
-    options = DnsOptions(servers=dns.servers, validating=dns.validating, timeout=dns.timeout, cache_entries=dns.cache_entries)
-    try:
-        server_addresses(options)
-    except ValueError as error:
-        raise ConfigError([f"{config.file.name}: dns.servers: {error}"]) from error
-    return options
-
-
-def _smarthost(config: Config) -> Smarthost | None:
-    delivery = config.delivery
-    if not delivery.smarthost:
-        return None
-    name, port = split_host_port(delivery.smarthost)
-    credentials = Credentials(delivery.smarthost_username, configuration.password(config)) if delivery.smarthost_username else None
-    return Smarthost(name, port, TlsMode(delivery.smarthost_tls), credentials)
-
-
-def _connection_options(config: Config) -> ConnectionOptions:
-    smtp = config.smtp
-    return ConnectionOptions(
-        max_connections=smtp.max_connections,
-        max_per_address=smtp.max_per_address,
-        idle_timeout=smtp.idle_timeout,
-        data_timeout=smtp.data_timeout,
-        message_timeout=smtp.message_timeout,
-        tls_timeout=smtp.tls_timeout,
-        stop_grace=smtp.stop_grace,
-    )
-
-
-def _queue_options(config: Config) -> QueueOptions:
-    queue = config.queue
-    pauses = [queue.probe_first]
-    while pauses[-1] < queue.probe_last:
-        pauses.append(min(pauses[-1] * 2, queue.probe_last))
-    limit = queue.max_per_destination
-    return QueueOptions(
-        window=queue.window,
-        concurrency=queue.max_deliveries,
-        lane_start=min(5, limit),
-        lane_limit=limit,
-        lane_pauses=tuple(pauses),
-        grace=config.smtp.stop_grace,
-    )
 
 
 def _reason(error: CannotListenError) -> str:

@@ -25,6 +25,7 @@ LINES: tuple[frozenset[str], ...] = (
     frozenset({"rules"}),
     frozenset({"inbound", "outbound", "actions"}),
     frozenset({"web", "api", "jobs"}),
+    frozenset({"wiring"}),
     frozenset({"app"}),
     frozenset({"tap", "cli"}),
 )

@@ -1,0 +1,115 @@
+"""From settings to the options of each room: what config.py has read as sections, a room wants as one value of its own. Pure; for app.py alone.
+
+Raises ConfigError where only the room can tell that a value makes no sense.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from jetmail import config as configuration
+from jetmail.config import Config, split_host_port
+from jetmail.dns import DnsOptions, server_addresses
+from jetmail.errors import ConfigError
+from jetmail.inbound.options import ConnectionOptions
+from jetmail.outbound.job import DeliveryOptions, Timeouts
+from jetmail.outbound.lane import QueueOptions
+from jetmail.outbound.pool import PoolOptions
+from jetmail.outbound.route import Credentials, Smarthost
+from jetmail.outbound.tls import TlsMode
+
+
+def dns_options(config: Config) -> DnsOptions:
+    """[dns]"""
+    dns = config.dns
+    options = DnsOptions(servers=dns.servers, validating=dns.validating, timeout=dns.timeout, cache_entries=dns.cache_entries)
+    try:
+        server_addresses(options)
+    except ValueError as error:
+        raise ConfigError([f"{config.file.name}: dns.servers: {error}"]) from error
+    return options
+
+
+def smarthost(config: Config) -> Smarthost | None:
+    """[delivery] smarthost"""
+    delivery = config.delivery
+    if not delivery.smarthost:
+        return None
+    name, port = split_host_port(delivery.smarthost)
+    credentials = Credentials(delivery.smarthost_username, configuration.password(config)) if delivery.smarthost_username else None
+    return Smarthost(name, port, TlsMode(delivery.smarthost_tls), credentials)
+
+
+def connection_options(config: Config) -> ConnectionOptions:
+    """[smtp], as connections know it"""
+    smtp = config.smtp
+    return ConnectionOptions(
+        max_connections=smtp.max_connections,
+        max_per_address=smtp.max_per_address,
+        idle_timeout=smtp.idle_timeout,
+        data_timeout=smtp.data_timeout,
+        message_timeout=smtp.message_timeout,
+        tls_timeout=smtp.tls_timeout,
+        stop_grace=smtp.stop_grace,
+    )
+
+
+def queue_options(config: Config) -> QueueOptions:
+    """[queue]"""
+    queue = config.queue
+    pauses = [queue.probe_first]
+    while pauses[-1] < queue.probe_last:
+        pauses.append(min(pauses[-1] * 2, queue.probe_last))
+    limit = queue.max_per_destination
+    return QueueOptions(
+        window=queue.window,
+        concurrency=queue.max_deliveries,
+        lane_start=min(5, limit),
+        lane_limit=limit,
+        lane_pauses=tuple(pauses),
+        grace=config.smtp.stop_grace,
+    )
+
+
+def pool_options(config: Config) -> PoolOptions:
+    """[queue] and [delivery], as connections to destinations know them"""
+    # An address may be dialled again a little before its destination is probed again, or the probe would be answered out of memory.
+    sooner = 0.9 * (1.0 - config.queue.jitter)
+    return PoolOptions(
+        max_per_address=config.queue.max_per_destination,
+        idle_seconds=config.delivery.keep_idle,
+        max_messages=config.delivery.keep_messages,
+        dead_seconds=sooner * config.queue.probe_first,
+        dead_limit=sooner * config.queue.probe_last,
+    )
+
+
+def delivery_options(config: Config, hostname: str) -> DeliveryOptions:
+    """[delivery]"""
+    delivery = config.delivery
+    timeouts = Timeouts(
+        connect=delivery.connect_timeout,
+        banner=delivery.command_timeout,
+        ehlo=delivery.command_timeout,
+        tls=min(60.0, delivery.command_timeout),
+        mail=delivery.command_timeout,
+        rcpt=delivery.command_timeout,
+        data=min(120.0, delivery.command_timeout),
+        block=delivery.data_timeout,
+        final=delivery.final_timeout,
+    )
+    return DeliveryOptions(
+        hostname=hostname,
+        source=delivery.source_ipv4,
+        source6=delivery.source_ipv6,
+        send_8bit_anyway=delivery.send_8bit_anyway,
+        timeouts=timeouts,
+    )
+
+
+def http_client(reactor: Any) -> HTTPClient:
+    """What scanners are asked with: connections kept for the next question, five seconds to make one."""
+    return HTTPClient(Agent(reactor, connectTimeout=5.0, pool=HTTPConnectionPool(reactor)))
