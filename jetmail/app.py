@@ -113,6 +113,9 @@ class Appliance(Service):
         self.resolver = IResolver(Resolver(reactor, self._dns_options, self.entropy))
         self.dialer = IDialer(Dialer(reactor))
         self.connections = Connections(reactor, wiring.connection_options(config))
+        self.learner = Learner(
+            IDatabase(self.db), config.state / "classifier" / "model", IExecutor(self.executor), self.hostname, Logger("jetmail.jobs.learning")
+        )
         services = RuleServices(
             self.hostname,
             reactor,
@@ -123,6 +126,7 @@ class Appliance(Service):
             config.state,
             dialer=self.dialer,
             http=wiring.http_client(reactor),
+            classifier=self.learner.classifier,
         )
         self._chain.bind(services)
         self.judge = Judge(self._chain, reactor)
@@ -169,6 +173,7 @@ class Appliance(Service):
             [
                 RetentionJob(self.db, self.content, reactor.seconds, config.store.log_days),
                 QuarantineJob(self.db, self.content, reactor.seconds, config.store.quarantine_days),
+                LearningJob(self.db, self.learner, reactor.seconds),
                 VacuumJob(self.db),
                 CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
             ],
@@ -295,6 +300,7 @@ class Appliance(Service):
                 self.log.debug("setting {key} = {value}", key=key, value=value)
             migrations.apply(str(self.config.database))
             self.db.open()
+            self.learner.load()
             self._sweep()
             self._listen_for_wake_ups()
         except (ConfigError, StoreError) as error:
@@ -316,6 +322,7 @@ class Appliance(Service):
         await self.queue.stopService()
         self.pool.close()
         await self.scheduler.stop()
+        await self.learner.stop()
         for port in (self._pages, self._wake_up):
             if port is not None:
                 await maybeDeferred(port.stopListening)
@@ -332,11 +339,15 @@ class Appliance(Service):
         if failed:
             raise StoreError(failed[0].getErrorMessage())
 
+    def _woken(self) -> None:
+        self.queue.wake()
+        self.learner.wake()
+
     def _listen_for_wake_ups(self) -> None:
         path = self.config.socket
         path.unlink(missing_ok=True)
         try:
-            self._wake_up = self.reactor.listenUNIXDatagram(str(path), WakeUp(self.queue.wake), mode=0o660)
+            self._wake_up = self.reactor.listenUNIXDatagram(str(path), WakeUp(self._woken), mode=0o660)
         except CannotListenError as error:
             self.log.warn("cannot listen on {path}: the command line's changes are noticed a little later", path=str(path), reason=str(error))
 

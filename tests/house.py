@@ -44,7 +44,7 @@ NARROWER: dict[str, frozenset[str]] = {
     "rules": FOUNDATION | {"mailauth", "classifier"},
     "web": FOUNDATION | {"actions", "api", "config"},
     "api": FOUNDATION | {"actions", "web", "config"},
-    "jobs": FOUNDATION | {"actions", "store", "config"},
+    "jobs": FOUNDATION | {"actions", "store", "config", "classifier"},
 }
 WHY_ARROW: dict[str, str] = {
     "web": "pages and API are faces of the same use cases, and permissions live in actions/ only; call (or write) an action instead",

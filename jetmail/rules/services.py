@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,12 +18,15 @@ from jetmail.interfaces import Existence, IDialer, IExecutor, IResolver
 from jetmail.mail.address import Address
 from jetmail.rules.symbols import Scores
 
+if TYPE_CHECKING:
+    from jetmail.classifier.classifier import Classifier  # not at run time: numpy is of no use to most of the command line
+
 
 @dataclass(frozen=True, slots=True)
 class RuleServices:
     """`hostname` is ours (the authserv-id). `clock.seconds()` is epoch time. `etc` is the directory of maps, `state` that of what is learnt. `dialer`
     and `http` (a treq.client.HTTPClient) reach scanners. `verify(mode, address)` asks elsewhere whether a recipient exists: -> Existence or a
-    Deferred of it; None where nobody can be asked (a dry run)."""
+    Deferred of it; None where nobody can be asked (a dry run). `classifier`: None where nothing was learnt or loaded."""
 
     hostname: str
     clock: IReactorTime
@@ -35,3 +38,4 @@ class RuleServices:
     dialer: IDialer | None = None
     http: Any = None
     verify: Callable[[str, Address], Existence | Deferred[Existence]] | None = None
+    classifier: Classifier | None = None

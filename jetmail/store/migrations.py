@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jetmail.errors import SchemaError, StoreError
-from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning, v0004_contacts, v0005_quarantine, v0006_dmarc
+from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning, v0004_contacts, v0005_quarantine, v0006_dmarc, v0007_smtp_users
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
@@ -41,10 +41,11 @@ def _sql(*texts: str) -> Callable[[sqlite3.Connection], None]:
 STEPS: tuple[Step, ...] = (
     ("0001_directory", _sql(v0001_directory.SQL, v0001_directory.TRIGGERS)),
     ("0002_traffic", _sql(v0002_traffic.SQL)),
-    ("0003_learning", _sql(v0003_learning.SQL, v0003_learning.TRIGGERS)),
+    ("0003_learning", _sql(v0003_learning.SQL)),
     ("0004_contacts", _sql(v0004_contacts.SQL, v0004_contacts.TRIGGERS)),
     ("0005_quarantine", _sql(v0005_quarantine.SQL)),
     ("0006_dmarc", _sql(v0006_dmarc.SQL)),
+    ("0007_smtp_users", _sql(v0007_smtp_users.SQL, v0007_smtp_users.TRIGGERS)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"

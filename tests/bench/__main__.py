@@ -5,6 +5,7 @@
     bin/bench relay --peer other=127.0.0.1:2626 --sink-port 2526
     bin/bench queue                                  100,000 queued: seconds until ready, memory
     bin/bench idle                                   memory at rest, per connection, with 50 x 25 MB in flight
+    bin/bench classifier FOLDER|INDEX                ranking, held ham and missed spam of a labelled stream, learnt one by one
 
 A private appliance with its own store is made in a temporary directory (TMPDIR chooses the disk) and removed again. Progress goes to standard
 error, the report to standard output. It prints no rate for a message that was not answered 250, or did not arrive: then it exits 1 and says so.
@@ -19,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import backlog, idle, machine, traffic
+from tests.bench import backlog, classifier, idle, machine, traffic
 from tests.bench.figures import Aim
 from tests.bench.loading import Lied
 
@@ -29,7 +30,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON object instead of a report")
     common.add_argument("--strict", action="store_true", help="exit 3 when an aim is missed")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="accept|relay|queue|idle")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="accept|relay|queue|idle|classifier")
     for verb, text in (("accept", "until the last durable 250"), ("relay", "until the last message is in the sink")):
         traffic_verb = verbs.add_parser(verb, parents=[common], help=text)
         traffic_verb.add_argument("--sessions", type=int, default=20)
@@ -53,6 +54,11 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     rest.add_argument("--connections", type=int, default=500)
     rest.add_argument("--clients", type=int, default=50, help="large messages at a time")
     rest.add_argument("--large", type=int, default=25_000_000, help="octets of a large message")
+    labelled = verbs.add_parser("classifier", parents=[common], help="a stream of labelled mail through the statistical filter")
+    labelled.add_argument("path", metavar="PATH", help="an index file (TREC: 'spam ../data/inmail.1'), or a folder with spam* and ham* in it")
+    labelled.add_argument("--teach", type=int, default=0, metavar="N", help="learn N of each kind, then judge the rest without learning")
+    labelled.add_argument("--limit", type=int, default=0, metavar="N", help="stop after N messages")
+    labelled.add_argument("--empty", action="store_true", help="begin with an empty model instead of the seed that ships")
     return parser.parse_args(words)
 
 
@@ -66,6 +72,9 @@ def main(words: list[str] | None = None) -> int:
         elif options.verb == "queue":
             result = backlog.run(options)
             lines = backlog.told(result)
+        elif options.verb == "classifier":
+            result = classifier.run(options)
+            lines = classifier.told(result)
         else:
             result = idle.run(options)
             lines = idle.told(result)

@@ -1,4 +1,4 @@
-"""Migration 3: what the statistical filter learns, and whom people marked with one click.
+"""Migration 3: what the statistical filter learns.
 
 A training is written twice: in `trainings`, which remembers that this message was learnt for this person, and as a step of the journal
 `training_steps`, which the running process applies to its model and forgets once the model file that holds it is safe. So the command line and
@@ -38,19 +38,4 @@ CREATE TABLE overlays (
 -- Which journal the numbers are of: a model file of another store starts anew.
 CREATE TABLE learning (identity TEXT NOT NULL);
 INSERT INTO learning (identity) VALUES (lower(hex(randomblob(8))));
-
--- Senders a person marked as spam (block) or not spam (allow); they come before the domain's lists (spec 10.4).
-CREATE TABLE personal_lists (
-    person TEXT NOT NULL,
-    sender TEXT NOT NULL,                           -- Address.key
-    action TEXT NOT NULL CHECK (action IN ('allow', 'block')),
-    at REAL NOT NULL,
-    PRIMARY KEY (person, sender)
-) WITHOUT ROWID;
 """
-
-TRIGGERS = "".join(
-    f"CREATE TRIGGER personal_lists_{verb.lower()}_bumps AFTER {verb} ON personal_lists "
-    "BEGIN UPDATE directory_version SET version = version + 1; END;\n"
-    for verb in ("INSERT", "UPDATE", "DELETE")
-)
