@@ -199,7 +199,7 @@ class _Reader:
     def _style(self, name: str, given: dict[str, str]) -> None:
         style = _SPACE.sub("", given.get("style", "")).lower()
         if (style and _HIDES.search(style)) or "hidden" in given:
-            if name not in _VOID:
+            if name not in _VOID and name not in _END_OF:
                 self.hider, self.hider_depth = name, 1
             return
         if "font-size:" in style and _TINY.search(style):

@@ -1,0 +1,104 @@
+"""One reading of a message that all rules over content share: `message.once(read_content)`.
+
+Costs one pass over the text and the links. Never raises; lists are capped.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jetmail.mail.mailbox import Mailbox, parse_mailboxes
+from jetmail.mail.message import Message
+from jetmail.mail.mime import Part, Structure
+from jetmail.rules.analysis import hosts, letters
+from jetmail.rules.analysis.hosts import Url
+from jetmail.rules.analysis.wording import MAX_TEXT
+
+MAX_URLS = 300
+MAX_TEXT_FOR_URLS = 64 * 1024
+
+_LETTERS = re.compile(r"[^\W\d_]")
+
+
+class SeenLink(NamedTuple):
+    """A link of an HTML page with an address of the web. `shown` is the host its text shows, '' when the text is words."""
+
+    url: Url
+    label: str
+    shown: str
+    has_image: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """`text` is folded (rules.analysis.letters) and cut. `urls`: every address once, of links, forms and plain text; `links` those of HTML. `letters`: how
+    many a person sees; `hidden_letters` how many there are besides. `name` and `domain` are those of the header From, '' where there is none.
+    `is_list`: it says that a mailing list sent it."""
+
+    structure: Structure
+    text: str
+    letters: int
+    hidden_letters: int
+    html: tuple[Part, ...]
+    links: tuple[SeenLink, ...]
+    urls: tuple[Url, ...]
+    hosts: tuple[str, ...]
+    mailboxes: tuple[Mailbox, ...]
+    reply_to: tuple[Mailbox, ...]
+    name: str
+    local: str
+    domain: str
+    subject: str
+    folded_subject: str
+    is_list: bool
+
+    @property
+    def registered(self) -> str:
+        """The registered domain of the header From."""
+        return hosts.registrable(self.domain) if self.domain else ""
+
+
+def read_content(message: Message) -> Content:
+    """See the module."""
+    structure = message.structure
+    links: list[SeenLink] = []
+    urls: dict[str, Url] = {}
+    hidden = 0
+    for _, page in structure.pages:
+        hidden += len(_LETTERS.findall(page.hidden))
+        for link in page.links:
+            url = urls.get(link.target) or hosts.parse_url(link.target)
+            if url is None:
+                continue
+            shown = hosts.host_shown(link.label) if "." in link.label else ""
+            links.append(SeenLink(url, link.label, shown, link.has_image))
+            if len(urls) < MAX_URLS:
+                urls[link.target] = url
+        for target in (*page.forms[:20], page.refresh):
+            if target and len(urls) < MAX_URLS and (url := hosts.parse_url(target)) is not None:
+                urls[target] = url
+    text = structure.text
+    if len(urls) < MAX_URLS:
+        for url in hosts.urls_in(text[:MAX_TEXT_FOR_URLS], MAX_URLS - len(urls)):
+            urls.setdefault(url.raw, url)
+    mailbox = next((each for each in message.sender.mailboxes if each.address is not None), None)
+    name = mailbox.name if mailbox is not None else message.sender.mailboxes[0].name if message.sender.mailboxes else ""
+    address = mailbox.address if mailbox is not None else None
+    replies = tuple(box for box in parse_mailboxes(message.value(b"reply-to"))[0] if box.address is not None) if message.value(b"reply-to") else ()
+    subject = message.subject
+    cut = text[:MAX_TEXT]
+    return Content(
+        structure, letters.folded(cut), max(0, len(_LETTERS.findall(cut)) - hidden), hidden, tuple(part for part, _ in structure.pages), tuple(links), tuple(urls.values()),
+        tuple(dict.fromkeys(url.host for url in urls.values())), message.sender.mailboxes, replies, name, address.local if address else "", address.domain if address else "",
+        subject, letters.folded(subject), bool(message.value(b"list-id") or message.value(b"list-post")),
+    )  # fmt: skip
+
+
+def addressees(message: Message) -> tuple[Mailbox, ...]:
+    """Everybody named in To and Cc, as far as they can be read."""
+    found: list[Mailbox] = []
+    for value in (*message.values(b"to")[:5], *message.values(b"cc")[:5]):
+        found += parse_mailboxes(value)[0]
+    return tuple(found[:200])
