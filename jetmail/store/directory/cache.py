@@ -18,10 +18,13 @@ from typing import Any, TypeVar
 from jetmail.interfaces import IDatabase
 from jetmail.mail.address import Address
 from jetmail.store.database import Connection
-from jetmail.store.directory import aliases, domains, rules, settings
+from jetmail.store.directory import accounts, aliases, blocked_senders, domains, rules, sender_addresses, settings, smtp_users
+from jetmail.store.directory.accounts import Account
 from jetmail.store.directory.aliases import Expansion, Found
+from jetmail.store.directory.blocked_senders import BlockedSender
 from jetmail.store.directory.domains import Destination
 from jetmail.store.directory.rules import StoredRule
+from jetmail.store.directory.smtp_users import SmtpUser
 from jetmail.store.directory.versions import directory_version
 
 MAX_REMEMBERED = 20_000  # answers; some 10 MB at worst
@@ -101,6 +104,37 @@ class Directory:
         value = self._recall("setting", key, _setting)
         return default if value is None else value
 
+    def smtp_user(self, uuid: str) -> SmtpUser | None:
+        """The SMTP user of that uuid."""
+        return self._recall("smtp user", uuid, smtp_users.get)
+
+    def smtp_user_named(self, username: str) -> SmtpUser | None:
+        """The SMTP user of that name, in any case. Names nobody has are asked for by strangers and not remembered."""
+        name = username.lower()
+        self._refresh()
+        found: SmtpUser | None = self._remembered.get(("smtp user named", name))
+        if found is None:
+            found = self._db.read(smtp_users.named, name)
+            if found is not None:
+                self._remembered["smtp user named", name] = found
+        return found
+
+    def account(self, account_id: int) -> Account | None:
+        """The account of that id."""
+        return self._recall("account", account_id, accounts.get)
+
+    def outbound_account(self, domain: str) -> int:
+        """The account that may send from the domain; 0 where there is none."""
+        return self._recall("outbound", domain, smtp_users.outbound_domain)
+
+    def blocked(self, user: str) -> dict[str, BlockedSender]:
+        """What of the SMTP user is blocked, by sender; '' is all of it."""
+        return self._recall("blocked", user, blocked_senders.now_blocked)
+
+    def may_send_as(self, address: str, person: str) -> bool:
+        """Whether the address (an Address.key) was granted to the person."""
+        return self._recall("sender", (address, person), _granted)
+
     def _refresh(self) -> None:
         now = self._now() if self._now is not None else 0.0
         if 0.0 <= now - self._asked < FRESH_SECONDS:
@@ -165,6 +199,10 @@ def _policy(conn: Connection, name: str) -> DomainPolicy | None:
 
 def _rules(conn: Connection, key: tuple[str, str]) -> tuple[StoredRule, ...]:
     return rules.listing(conn, *key, enabled_only=True)
+
+
+def _granted(conn: Connection, key: tuple[str, str]) -> bool:
+    return sender_addresses.granted(conn, *key)
 
 
 def _setting(conn: Connection, key: str) -> Any:
