@@ -134,7 +134,7 @@ class Appliance(Service):
     def _compose_on_disk(self) -> None:
         """What needs the state directory: after it was made, before root is left."""
         config, reactor = self.config, self.reactor
-        self.content = FileStore(self._spool_options, IExecutor(self.executor), self._make_name)
+        self.content = FileStore(self._spool_options, IExecutor(self.executor), self._make_name, reactor.seconds)
         self.queue = Queue(
             self.db,
             self._compose_deliverer(),

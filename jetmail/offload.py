@@ -51,14 +51,18 @@ class InlineExecutor:
 
 @implementer(IEntropy)
 class SystemEntropy:
-    """Tokens from the operating system, jitter from a fast generator seeded by it."""
+    """Tokens from the operating system, fetched some at a time; jitter from a fast generator seeded by it."""
 
     def __init__(self) -> None:
         self._random = random.Random(os.urandom(16))
+        self._fetched = b""
 
     def token(self, octets: int) -> bytes:
-        """Unpredictable octets."""
-        return os.urandom(octets)
+        """Unpredictable octets, each given once."""
+        if len(self._fetched) < octets:
+            self._fetched = os.urandom(max(1024, octets))
+        token, self._fetched = self._fetched[:octets], self._fetched[octets:]
+        return token
 
     def uniform(self) -> float:
         """[0, 1): for jitter and shuffling, not for secrets."""

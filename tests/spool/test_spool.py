@@ -15,6 +15,7 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -166,6 +167,20 @@ class FileStoreTests(StoreMixin, SynchronousTestCase):
         self.assertTrue(self.store.has_room(1))
         self.assertFalse(self.store.has_room(self.store.free()))
         self.assertFalse(self.store.has_room(1 << 60))
+
+    def test_room_is_remembered(self) -> None:
+        """With a clock the disk is looked at ten times a second at most, and at once when the clock goes back."""
+        clock = Clock()
+        store = FileStore(SpoolOptions(self.root, min_free=1), InlineExecutor(), namer(), clock.seconds)
+        free = iter([10, 1, 10])
+        self.patch(store, "free", lambda: next(free))
+        self.assertTrue(store.has_room(5))
+        clock.advance(0.09)
+        self.assertEqual((store.has_room(5), store.has_room(10)), (True, False))
+        clock.advance(0.02)
+        self.assertFalse(store.has_room(5))
+        clock.rightNow -= 100.0
+        self.assertTrue(store.has_room(5))
 
     def test_usage(self) -> None:
         """Whole files are counted, unfinished ones are not."""
