@@ -18,8 +18,10 @@ from twisted.python.failure import Failure
 
 from jetmail.inbound import acceptance
 from jetmail.inbound.acceptance import Group
+from jetmail.inbound.contacts import MAX_PEERS
 from jetmail.inbound.intake import Intake
 from jetmail.inbound.services import ReceiverServices
+from jetmail.mail.address import Address
 from jetmail.mail.envelope import Sender
 from jetmail.mail.message import Message
 from jetmail.mail.reply import Reply
@@ -27,7 +29,8 @@ from jetmail.mail.status import Status
 from jetmail.rules.facts import Client, RecipientFacts
 from jetmail.rules.settlement import Settlement
 from jetmail.rules.verdict import Opinion
-from jetmail.store.traffic import messages
+from jetmail.store.database import Connection
+from jetmail.store.traffic import contacts, messages
 from jetmail.store.traffic.messages import Accepted, Content, NewDelivery, NewMessage
 
 _log = Logger()
@@ -96,7 +99,13 @@ class Committing:
             )
             for number, (group, spool, deliveries) in enumerate(zip(groups, spools, rows, strict=True))
         ]  # fmt: skip
-        run: Deferred[Any] = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(messages.accept_all, news)
+        run: Deferred[Any]
+        if self._client.user and self._sender.address is not None:
+            peers = [recipient.address for recipient in recipients[:MAX_PEERS]] if len(recipients) <= MAX_PEERS else []
+            run = services.db.run(_accept_sent, news, self._sender.address, peers, self._time)
+            run.addCallback(self._sent)
+        else:
+            run = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(messages.accept_all, news)
         run.addCallbacks(self._committed, self._failed, callbackArgs=(news,))
 
     def _content(self, trace: bytes, group: Group, spool: str) -> Content:
@@ -106,6 +115,10 @@ class Committing:
         octets = self._message.octets
         data = header + octets[offset:] if offset else header + octets
         return Content(len(data), data)
+
+    def _sent(self, accepted: list[Accepted]) -> list[Accepted]:
+        self._services.contacts.wrote()
+        return accepted
 
     def _committed(self, accepted: Accepted | list[Accepted], news: list[NewMessage]) -> None:
         services = self._services
@@ -157,3 +170,10 @@ class Committing:
                 writer.abort()
                 raise
             self._copies.append(await writer.finish())
+
+
+def _accept_sent(conn: Connection, news: list[NewMessage], sender: Address, peers: list[Address], time: float) -> list[Accepted]:
+    """What one of ours sends, and, in the same transaction, to whom: their answers are expected."""
+    accepted = messages.accept_all(conn, news)
+    contacts.wrote(conn, sender, peers, time)
+    return accepted

@@ -188,8 +188,10 @@ class Receiver:
         policy, targets = known.policy, known.targets
         if self._client.user and policy.state is DomainState.UNKNOWN:
             targets = (address,)  # who has logged in may write to the world
+        now = services.clock.seconds()
         candidate = RecipientFacts(len(pending.recipients), recipient, targets)
-        facts = Facts(services.clock.seconds(), self._client, pending.sender, candidate, (candidate,), None, pending.at_envelope)
+        candidate = services.contacts.at_recipient(candidate, self._client, pending.sender, now)
+        facts = Facts(now, self._client, pending.sender, candidate, (candidate,), None, pending.at_envelope)
         answer = services.judge.ask(Stage.RECIPIENT, facts, (policy,), pending.appliance)
         said: Said = then(answer, self._recipient_answered, pending, candidate, policy)
         return said
@@ -198,6 +200,9 @@ class Receiver:
         if opinions or pending.at_envelope:
             ruling = rule_for(pending.at_envelope + opinions, candidate.index)
             if not _goes_on(ruling):
+                if ruling.reason == "greylist":
+                    services = self._services
+                    services.contacts.greylist.deferred(self._client.address, str(pending.sender), candidate.address, services.clock.seconds())
                 self._refusals.at_recipient(pending, ruling, opinions, candidate, policy)
                 return ruling.public_reply
         if not candidate.targets:
@@ -218,12 +223,9 @@ class Receiver:
         return said
 
     def _ask_content(self, message: Message, pending: Pending) -> Said:
-        services, greylist = self._services, self._services.greylist
+        services = self._services
         now = services.clock.seconds()
-        recipients = tuple(pending.recipients)
-        if len(greylist):
-            client, sender = self._client.address, str(pending.sender)
-            recipients = tuple(replace(item, first_seen=greylist.first_seen(client, sender, item.address, now)) for item in recipients)
+        recipients = services.contacts.at_content(tuple(pending.recipients), self._client, message)
         only = recipients[0] if len(recipients) == 1 else None
         facts = Facts(now, self._client, pending.sender, only, recipients, message, (*pending.at_envelope, *pending.at_recipients))
         answer = services.judge.ask(Stage.CONTENT, facts, pending.policies, pending.appliance)
@@ -244,13 +246,11 @@ class Receiver:
             return REASONS["fault"].reply  # the client left while rules were waiting; nobody hears this
         said = facts.opinions + opinions
         settlement = settle(said, len(facts.recipients))
+        self._services.contacts.settled(settlement, facts.recipients, self._client, pending.sender, facts.time)
         if settlement.accepted or self._keeps(settlement, facts.time):
             answer = self._accept(settlement, said, pending, facts, message)
             self._pending = None
             return answer
-        for ruling, recipient in zip(settlement.rulings, facts.recipients, strict=True):
-            if ruling.reason == "greylist":
-                self._services.greylist.remember(self._client.address, str(pending.sender), recipient.address, facts.time)
         self._refusals.of_message(self._client, pending, settlement, said, facts, message)
         pending.drop()
         self._pending = None

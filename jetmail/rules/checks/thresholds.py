@@ -1,7 +1,8 @@
 """From score to action: the thresholds of the recipient's domain over those given here (spec 6.7, 10.3). An ordinary rule.
 
 At or over `reject` the message is refused, at or over `spam` it is held or marked as the domain chose, at or over `defer` it is greylisted: deferred
-at first contact of this (network, sender, recipient) and taken once `delay` has passed. 999 switches a threshold off.
+at first contact of this (network, sender, recipient) and taken once `delay` has passed; whom our people have written to need not wait. 999 switches
+a threshold off.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from zope.interface import implementer
 
 from jetmail.interfaces import IRule
-from jetmail.rules.facts import Facts
+from jetmail.rules.facts import Correspondent, Facts
 from jetmail.rules.policy import DISABLED_SCORE, Policy, SpamAction
 from jetmail.rules.policy import Thresholds as Scores
 from jetmail.rules.rule import Rule
@@ -72,11 +73,19 @@ class Thresholds(Rule):
             return _REFUSED_AND_KEPT if policy.keep_spam else _REFUSED
         if _reaches(score, scores.spam):
             return _HELD if policy.spam_action is SpamAction.QUARANTINE else _MARKED
-        if _reaches(score, scores.defer):
-            seen = facts.recipient.first_seen if facts.recipient is not None else None
-            if seen is None or facts.time - seen < self.options.delay:
-                return _DEFERRED
+        if _reaches(score, scores.defer) and not _has_waited(facts, self.options.delay):
+            return _DEFERRED
         return NO_OPINION
+
+
+def _has_waited(facts: Facts, delay: float) -> bool:
+    """It came back after its time, or is from somebody our people write to, who need not."""
+    recipient = facts.recipient
+    if recipient is None:
+        return False
+    if recipient.correspondent is not Correspondent.NONE or recipient.has_passed:
+        return True
+    return recipient.first_seen is not None and facts.time - recipient.first_seen >= delay
 
 
 def _reaches(score: float, threshold: float | None) -> bool:
