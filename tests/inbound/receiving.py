@@ -18,17 +18,21 @@ from jetmail.inbound.peer import Peer
 from jetmail.inbound.policies import PolicyBook
 from jetmail.inbound.services import ReceiverOptions, ReceiverServices
 from jetmail.inbound.transaction import Receiver
-from jetmail.interfaces import IDatabase, IQueueDoor
+from jetmail.interfaces import IDatabase, IExecutor, IQueueDoor
 from jetmail.mail.address import parse
 from jetmail.mail.envelope import Recipient, Sender
 from jetmail.mail.reply import Reply
+from jetmail.offload import InlineExecutor
 from jetmail.rules import registry
 from jetmail.rules.chain import Judge
+from jetmail.rules.services import RuleServices
+from jetmail.rules.symbols import Scores
 from jetmail.spool.files import MemoryStore
 from jetmail.store.directory import aliases, domains, recipients, rules, settings
 from jetmail.store.directory.cache import Directory
 from jetmail.store.directory.domains import Domain
 from jetmail.store.directory.rules import StoredRule
+from tests.fakes import FakeResolver
 from tests.store.samples import memory_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,10 +118,13 @@ class House:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.queue = QueueRecorder()
+        self.resolver = FakeResolver()
         numbers = itertools.count(1)
         self.spool = MemoryStore(lambda: f"{next(numbers):020x}")
         self.directory = Directory(self.db)
         self.chain = registry.parse(rules_text) if rules_text else registry.load(ROOT / "etc/rules.toml")
+        scores = Scores(self.chain.symbols)
+        self.chain.bind(RuleServices("mx.demo.test", self.clock, self.resolver, IExecutor(InlineExecutor()), scores, ROOT / "etc", ROOT / "var"))
         self.has_room = True
         self.accepted: list[int] = []
         self.refused: list[str] = []
