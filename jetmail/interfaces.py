@@ -6,7 +6,7 @@ wires the house (`IQueueDoor(queue)`), so a swapped argument fails at boot.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -112,11 +112,15 @@ class IDialer(Interface):
 class IQueueDoor(Interface):
     """What the receiving side knows of the queue (given to it by app; inbound never imports outbound)."""
 
-    def reserve(count: int) -> bool:
-        """True: the window has room, so the accepting transaction may claim the first attempt, and `enqueued` must follow (or `cancel`)."""
+    def reserve(count: int, destinations: Collection[str] = ()) -> bool:
+        """True: the window has room and none of the destinations is down, so the accepting transaction may claim the first attempt, and `enqueued`
+        must follow (or `cancel`)."""
 
     def enqueued(message: Any, content: Any) -> None:
         """After commit: `message` is the stored traffic.messages.Accepted, `content` its Content at hand."""
+
+    def trouble(destination: str) -> tuple[str, str]:
+        """(reason word, reply) of a destination that is down, ('', '') of any other: what a message that is not attempted now waits for."""
 
     def cancel(count: int) -> None:
         """The commit failed: give the reserved places back."""

@@ -85,9 +85,12 @@ class Committing:
     ) -> None:
         services = self._services
         rows = [acceptance.deliveries(recipients, settlement, group) for group in groups]
-        queued = sum(row.status is Status.QUEUED for deliveries in rows for row in deliveries)
-        claimed = bool(queued) and services.queue.reserve(queued)
+        destinations = [row.destination for deliveries in rows for row in deliveries if row.status is Status.QUEUED]
+        queued = len(destinations)
+        claimed = bool(queued) and services.queue.reserve(queued, destinations)
         self._claimed = queued if claimed else 0
+        if queued and not claimed:
+            rows = [tuple(self._explained(row) for row in deliveries) for deliveries in rows]
         first_retry = services.first_retry(self._time) if claimed else 0.0
         response = f"250 2.0.0 OK queued as {self._uid}" if self._refusal is None else str(self._refusal)
         why = acceptance.findings(said, recipients) if said else "[]"
@@ -107,6 +110,13 @@ class Committing:
         else:
             run = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(messages.accept_all, news)
         run.addCallbacks(self._committed, self._failed, callbackArgs=(news,))
+
+    def _explained(self, row: NewDelivery) -> NewDelivery:
+        """A delivery that waits from the start says what for."""
+        if row.status is not Status.QUEUED:
+            return row
+        reason, reply = self._services.queue.trouble(row.destination)
+        return row._replace(reason=reason, reply=reply) if reason else row
 
     def _content(self, trace: bytes, group: Group, spool: str) -> Content:
         header, offset = self._message.edited(acceptance.edits(trace, group, self._services.hostname))

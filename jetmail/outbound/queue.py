@@ -15,7 +15,7 @@ Decision: design 5, 6; docs/queue.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -98,14 +98,25 @@ class Queue(Service):
         """The due time an accepting transaction records with the first attempt."""
         return schedule.claim(self._schedule, now, 1, self._entropy.uniform())
 
-    def reserve(self, count: int) -> bool:
-        """True: claim the first attempt, and call `enqueued` or `cancel` with as many deliveries."""
-        if self.running and self._window.reserve(count):
+    def reserve(self, count: int, destinations: Collection[str] = ()) -> bool:
+        """True: claim the first attempt, and call `enqueued` or `cancel` with as many deliveries. False for a destination that is down too: what would
+        only be parked again is better not claimed, which saves a transaction for each message while it is away."""
+        now = self._now()
+        known = self._window.lanes
+        is_closed = any((lane := known.get(name)) is not None and lane.is_closed(now) for name in destinations)
+        if self.running and not is_closed and self._window.reserve(count):
             return True
         # They will be in the store a moment from now; the pace of looking is longer than a commit.
         self._lookout.is_starved = True
-        self._lookout.at(self._now() + self._options.look_interval)
+        self._lookout.at(now + self._options.look_interval)
         return False
+
+    def trouble(self, destination: str) -> tuple[str, str]:
+        """Why mail for that destination waits."""
+        lane = self._window.lanes.get(destination)
+        if lane is None or not lane.is_closed(self._now()):
+            return "", ""
+        return lane.reason, str(lane.reply) if lane.reply else ""
 
     def cancel(self, count: int) -> None:
         """The commit failed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,10 @@ class QueueRecorder:
         self.messages: list[Any] = []
         self.woken = 0
         self.is_broken = False
+        self.down: set[str] = set()
 
-    def reserve(self, count: int) -> bool:
-        if self.reserved + count > self.room:
+    def reserve(self, count: int, destinations: Collection[str] = ()) -> bool:
+        if self.reserved + count > self.room or self.down.intersection(destinations):
             return False
         self.reserved += count
         return True
@@ -67,6 +68,9 @@ class QueueRecorder:
         if self.is_broken:
             raise RuntimeError("the queue is broken")
         self.messages.append((message, content))
+
+    def trouble(self, destination: str) -> tuple[str, str]:
+        return ("connect", "451 4.4.1 no answer") if destination in self.down else ("", "")
 
     def cancel(self, count: int) -> None:
         self.reserved -= count

@@ -95,6 +95,14 @@ class AcceptTests(SynchronousTestCase):
         self.assertEqual([(row[6], row[7]) for row in self.house.rows(DELIVERIES)], [(0, NOW)])
         self.assertEqual((self.house.queue.woken, self.house.queue.messages), (1, []))
 
+    def test_destination_that_is_down(self) -> None:
+        """Mail for a destination that is down is stored unclaimed, and says what it waits for."""
+        self.house.queue.down = {"demo.test"}
+        self.assertEqual(self.house.session().send().code, 250)
+        self.assertEqual([row[6] for row in self.house.rows(DELIVERIES)], [0])
+        self.assertEqual(self.house.rows("SELECT reason, reply FROM deliveries"), [("connect", "451 4.4.1 no answer")])
+        self.assertEqual(self.house.queue.messages, [])
+
     def test_queue_that_breaks(self) -> None:
         """A fault of the queue after the commit does not take the 250 back."""
         self.house.queue.is_broken = True

@@ -146,12 +146,17 @@ class Appliance:
 
     def accept(self, *recipients: str, **other: Any) -> Accepted:
         """Fresh mail, as the receiving side hands it over."""
-        claimed = self.queue.reserve(len(recipients) or 1)
+        claimed = self.queue.reserve(len(recipients) or 1, [recipient.rpartition("@")[2] for recipient in recipients])
         new = self.message(*recipients, claimed=claimed, **other)
+        if not claimed:
+            explained = [item._replace(reason=why[0], reply=why[1]) for item in new.deliveries for why in [self.queue.trouble(item.destination)]]
+            new = new._replace(deliveries=tuple(explained))
         accepted: Accepted = self.store.connection and messages.accept(self.store.connection, new)
         if claimed:
             assert new.content is not None
             self.queue.enqueued(accepted, new.content)
+        else:
+            self.queue.wake()
         return accepted
 
     def fill(self, number: int, domain: str, **other: Any) -> None:

@@ -100,7 +100,7 @@ class Down(SynchronousTestCase):
         self.assertLess(one.queue.figures().window, 20)
 
     def test_fresh_mail_waits_too(self) -> None:
-        """Fresh mail for a destination that is down is not dialled, its claim is given back and it says why it waits."""
+        """Fresh mail for a destination that is down is not dialled and not claimed, and says why it waits."""
         one = Appliance().boot()
         one.deliverer.answers["dead.test"] = DOWN
         one.accept("a@dead.test")
