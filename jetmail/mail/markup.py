@@ -27,7 +27,9 @@ _TAG = re.compile(
     r"<(?:!--|(/?)([a-zA-Z][^\s/>]{0,40}+)((?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+)>|[/!?][^>]*+>|(?=[a-zA-Z]))"
 )
 _PLAIN_TAG = re.compile(r"<(?:!--|(/?)([a-zA-Z][^\s/>]{0,40}+)([^>]*+)>|[/!?][^>]*+>)")
-_ATTRIBUTE = re.compile(r"[\s/]*+([^\s=/]++)(?:\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|(\S*+)))?+")
+# What stands before a name is skipped, and _BLANK is cut from the end: a search that fails would be tried again from every blank.
+_BLANK = " \t\r\n\f\v/="
+_ATTRIBUTE = re.compile(r"[\s=/]*+([^\s=/]++)(?:\s*+=\s*+(?:\"([^\"]*+)\"|'([^']*+)'|(\S*+)))?+", re.ASCII)
 _END_OF = {name: re.compile(rf"</{name}[^>]*+>", re.IGNORECASE) for name in ("style", "script", "title", "textarea", "noembed", "xmp")}
 _BREAKS = frozenset(
     "p br div td th tr table li ul ol h1 h2 h3 h4 h5 h6 hr center blockquote pre section article header footer option dt dd form".split()
@@ -89,7 +91,7 @@ class Page:
 def attributes(text: str) -> dict[str, str]:
     """The attributes of a tag, names lower case, the first of a name standing, entities resolved."""
     found: dict[str, str] = {}
-    for place, match in enumerate(_ATTRIBUTE.finditer(text)):
+    for place, match in enumerate(_ATTRIBUTE.finditer(text.rstrip(_BLANK))):
         if place == MAX_ATTRIBUTES:
             break
         name, double, single, bare = match.groups()

@@ -89,13 +89,15 @@ def test_attributes() -> None:
         "<b " + "a=b " * MAX_HTML + ">",
         "<img" + " " * MAX_HTML + ">",
         "<img " + "=" * MAX_HTML + ">",
+        "<a " + " " * MAX_HTML + ">",
+        "<a x" + "\u2003/ " * MAX_HTML + "=>",
         "<p style='" + "color:" * MAX_HTML + "'>",
         "&#" * MAX_HTML,
         "&#" + "0" * MAX_HTML,
         "<!--" * MAX_HTML + ">",
         "<a href='" + "&" * MAX_HTML + "'>",
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_hostile_input_is_bounded(html: str) -> None:
     """Time grows with the length and with nothing else."""
