@@ -14,18 +14,18 @@ RULES = (ROOT / "etc/rules.toml").read_text("utf-8")
 TRIPLE = '[[rule]]\nname = "{0}"\nclass = "jetmail.rules.checks.greylist.FirstContact"\noptions = {{ enabled = true{1} }}\n'
 
 
-def without(text: str, *names: str) -> str:
-    """The chain without those rules."""
-    blocks = text.split("[[rule]]")
-    return "[[rule]]".join(block for block in blocks if not any(f'name = "{name}"' in block for name in names))
+KEPT = ("domain", "recipient", "domain-rules", "address-rules", "gtube", "correspondents", "thresholds")
 
 
-def house(options: str = "", variants: bool = False) -> House:
-    """A house that greylists first contacts; `variants` switches GTUBE's mild strings on."""
-    text = without(RULES, "greylist")
-    if variants:
-        text = text.replace("variants = false", "variants = true")
-    return House(text + TRIPLE.format("greylist", options))
+def chain(*more: str) -> str:
+    """Those rules of the shipped chain that this is about, GTUBE's mild strings on, and `more`."""
+    blocks = [block for block in RULES.split("[[rule]]") if any(f'name = "{name}"' in block for name in KEPT)]
+    return "[[rule]]" + "[[rule]]".join(blocks).replace("variants = false", "variants = true") + "".join(more)
+
+
+def house(options: str = "") -> House:
+    """A house that greylists first contacts."""
+    return House(chain(TRIPLE.format("greylist", options)))
 
 
 def mild(house: House) -> Any:
@@ -94,7 +94,7 @@ def test_only_some_domains() -> None:
 
 def test_by_score() -> None:
     """A score over the defer threshold waits once; the same memory serves both kinds."""
-    home = House(without(RULES, "greylist").replace("variants = false", "variants = true"))
+    home = House(chain())
     assert mild(home).code == 451
     home.clock.advance(300)
     assert mild(home).code == 250
@@ -104,7 +104,7 @@ def test_by_score() -> None:
 
 def test_correspondents_do_not_wait() -> None:
     """Whom one of ours has written to is neither greylisted at first contact nor for a score, and weighs less."""
-    home = house(variants=True)
+    home = house()
     home.write(contacts.wrote, parse("bob@demo.test"), [parse("alice@example.org")], NOW)
     home.services.contacts.wrote()
     assert mild(home).code == 250
@@ -114,7 +114,7 @@ def test_correspondents_do_not_wait() -> None:
 
 def test_correspondents_of_the_domain() -> None:
     """A colleague's correspondent weighs a little less; the header From counts where the envelope is a machine's."""
-    home = House(RULES)
+    home = House(chain())
     home.write(contacts.wrote, parse("ann@demo.test"), [parse("alice@example.org")], NOW)
     home.services.contacts.load(NOW)
     assert home.session().send(sender="bounce-77@machines.example").code == 250
@@ -123,7 +123,7 @@ def test_correspondents_of_the_domain() -> None:
 
 def test_strangers_with_a_forged_crowd() -> None:
     """Several addresses in From are nobody's correspondent."""
-    home = House(RULES)
+    home = House(chain())
     home.write(contacts.wrote, parse("bob@demo.test"), [parse("alice@example.org")], NOW)
     home.services.contacts.load(NOW)
     assert home.session().send(MESSAGE.replace(b"From: Alice", b"From: x@evil.example, Alice"), sender="x@evil.example").code == 250
@@ -132,7 +132,7 @@ def test_strangers_with_a_forged_crowd() -> None:
 
 def test_sending_makes_correspondents() -> None:
     """What somebody sends who has logged in makes its recipients known, in the transaction that stores it; a crowd does not."""
-    home = House(RULES)
+    home = House(chain())
     visit = home.session(kind="submission")
     visit.receiver._client = visit.receiver._client._replace(user="bob@demo.test")
     assert visit.send(sender="bob@demo.test", to=("peer@far.example",)).code == 250
@@ -147,6 +147,6 @@ def test_sending_makes_correspondents() -> None:
 
 def test_inbound_mail_makes_none() -> None:
     """What strangers send makes nobody known."""
-    home = House(RULES)
+    home = House(chain())
     assert home.session().send().code == 250
     assert home.rows("SELECT * FROM correspondents") == []
