@@ -16,7 +16,6 @@ RFC 5321 3.3, 4.2; spec 10.3, 10.4.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
