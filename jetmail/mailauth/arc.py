@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from zope.interface import implementer
+
 from jetmail.interfaces import Answer, AnswerKind, IResolver
 from jetmail.mailauth import dkim
 from jetmail.mailauth.canonical import (
     BodyForm,
     Fields,
-    HeaderForms,
     Hasher,
+    HeaderForms,
     hash_bodies,
     header_field,
     no_white,
@@ -172,7 +174,14 @@ def seal(signer: Signer, fields: Fields, arc: Arc, body_hash: bytes, results: by
     instance = arc.count + 1
     own_results = b"ARC-Authentication-Results: i=%d; %s\r\n" % (instance, results.strip())
     names = names_to_sign(fields, (b"dkim-signature",))
-    value = [("i", str(instance)), ("a", signer.algorithm), ("c", "relaxed/relaxed"), ("d", signer.domain), ("s", signer.selector), ("t", str(int(now)))]
+    value = [
+        ("i", str(instance)),
+        ("a", signer.algorithm),
+        ("c", "relaxed/relaxed"),
+        ("d", signer.domain),
+        ("s", signer.selector),
+        ("t", str(int(now))),
+    ]
     message = signed_field(signer, "ARC-Message-Signature", value, fields, names, body_hash)
     cv = {ArcResult.NONE: "none", ArcResult.PASS: "pass", ArcResult.FAIL: "fail"}[arc.result]
     unsigned = folded("ARC-Seal", [*(pair for pair in value if pair[0] != "c"), ("cv", cv), ("b", "")])
@@ -183,6 +192,7 @@ def seal(signer: Signer, fields: Fields, arc: Arc, body_hash: bytes, results: by
     return with_signature(unsigned, signer.sign(hashed.digest())), message, own_results
 
 
+@implementer(IResolver)
 class _Answered:
     """A resolver of what has been answered already."""
 

@@ -6,8 +6,8 @@ Promises
 - DNS trouble is `temperror`. SHA-1 and short keys are `fail` with a reason, whatever the mathematics say (RFC 8301).
 - What a signature leaves uncovered (l=) is reported: `covers_body` False.
 
-Reading is pure (`read`), then the body is hashed (canonical.hash_bodies over `forms`; a large one belongs in a thread), then `verify` asks DNS for all
-keys at once. `verify_message` is all of it. Nothing is raised.
+Reading is pure (`read`), then the body is hashed (canonical.hash_bodies over `forms`; a large one belongs in a thread), then `verify` asks DNS for
+all keys at once. `verify_message` is all of it. Nothing is raised.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from jetmail.mailauth import keys
 from jetmail.mailauth.canonical import (
     BodyForm,
     Fields,
-    HeaderForms,
     Hasher,
+    HeaderForms,
     hash_bodies,
     header_field,
     no_white,
@@ -66,8 +66,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Dkim:
-    """One signature and what became of it. `reason` in words fit for a header field. `weak`: refused for SHA-1 or a short key. `testing`: the key says
-    t=y. `covers_body` False: octets behind l= are not signed. `signed` are the names in h=. `start` the first characters of b=."""
+    """One signature and what became of it. `reason` in words fit for a header field. `weak`: refused for SHA-1 or a short key. `testing`: the key
+    says t=y. `covers_body` False: octets behind l= are not signed. `signed` are the names in h=. `start` the first characters of b=."""
 
     result: DkimResult
     domain: str = ""

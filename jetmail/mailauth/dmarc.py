@@ -98,9 +98,7 @@ def parse(txt: bytes) -> DmarcRecord | None:
     return DmarcRecord(policy, subdomain, missing, found.get("adkim") == b"s", found.get("aspf") == b"s", share, found.get("t") == b"y")
 
 
-async def check(
-    resolver: IResolver, suffixes: PublicSuffixes, author: From, spf: Spf, dkim: Sequence[Dkim], sample: int = 0
-) -> Dmarc:
+async def check(resolver: IResolver, suffixes: PublicSuffixes, author: From, spf: Spf, dkim: Sequence[Dkim], sample: int = 0) -> Dmarc:
     """Judge the header From against what SPF and DKIM found. `sample` 0 to 99 says where this message falls under pct=."""
     found = await fetch(resolver, suffixes, author)
     return await judge(resolver, suffixes, author, found, spf, dkim, sample)

@@ -1,7 +1,7 @@
 """Public keys as DNS has them (RFC 6376 3.6.1, RFC 8463), and the check of one signature by one key. Pure.
 
-What is old and broken stays refused: SHA-1 (RFC 8301 3.1), RSA keys under 1,024 bits (3.2). Records beyond MAX_RECORD and RSA keys beyond MAX_BITS are
-refused because they cost time. A key is read from its record once and remembered by the record's text, so that mail of the big senders costs one
+What is old and broken stays refused: SHA-1 (RFC 8301 3.1), RSA keys under 1,024 bits (3.2). Records beyond MAX_RECORD and RSA keys beyond MAX_BITS
+are refused because they cost time. A key is read from its record once and remembered by the record's text, so that mail of the big senders costs one
 look into a table.
 
 Raises KeyProblem, whose text may stand in a header field.

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from jetmail.mailauth.canonical import (
     Fields,
-    HeaderForms,
     Hasher,
+    HeaderForms,
     hash_bodies,
     header_field,
 )
@@ -100,9 +100,7 @@ def names_to_sign(fields: Fields, more: tuple[bytes, ...] = ()) -> tuple[bytes, 
     return tuple(names)
 
 
-def signed_field(
-    signer: Signer, name: str, value: list[tuple[str, str]], fields: Fields, names: tuple[bytes, ...], body_hash: bytes
-) -> bytes:
+def signed_field(signer: Signer, name: str, value: list[tuple[str, str]], fields: Fields, names: tuple[bytes, ...], body_hash: bytes) -> bytes:
     """A field `name` with the tags `value`, h=, bh= and the signature over `names` of `fields` and itself (relaxed)."""
     tags = [*value, ("h", b":".join(names).decode("ascii")), ("bh", _base64(body_hash)), ("b", "")]
     unsigned = folded(name, tags)

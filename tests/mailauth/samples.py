@@ -16,11 +16,11 @@ from jetmail.mailauth.signing import Signer, load
 
 NOW = 1_790_000_000.0
 TEXT = (
-    "Received: from a.example.org (a.example.org [192.0.2.1]) by b.example.org; Thu, 26 Nov 2026 10:00:00 +0000\r\n"
-    "From: Alice <alice@example.org>\r\nTo: bob@demo.test\r\nSubject: The  folded\r\n\tsubject\r\nDate: Thu, 26 Nov 2026 10:00:00 +0000\r\n"
-    "Message-ID: <1@example.org>\r\nMIME-Version: 1.0\r\n\r\n"
-    "Hello  Bob,\t \r\n\r\nthis is it. \r\n\r\n\r\n"
-).encode()
+    b"Received: from a.example.org (a.example.org [192.0.2.1]) by b.example.org; Thu, 26 Nov 2026 10:00:00 +0000\r\n"
+    b"From: Alice <alice@example.org>\r\nTo: bob@demo.test\r\nSubject: The  folded\r\n\tsubject\r\nDate: Thu, 26 Nov 2026 10:00:00 +0000\r\n"
+    b"Message-ID: <1@example.org>\r\nMIME-Version: 1.0\r\n\r\n"
+    b"Hello  Bob,\t \r\n\r\nthis is it. \r\n\r\n\r\n"
+)
 
 
 def done(awaitable: Any) -> Any:

@@ -32,7 +32,11 @@ def cases(folder: str, pattern: str) -> list[Any]:
         place = fixtures.folder("03_auth") / folder
     except pytest.skip.Exception as missing:
         return [pytest.param(None, marks=pytest.mark.skip(reason=str(missing)))]
-    return [pytest.param(path, id=path.name) for path in sorted(place.glob(pattern)) if "dk_" not in path.stem and "ietf00" not in path.stem and not path.is_dir()]
+    return [
+        pytest.param(path, id=path.name)
+        for path in sorted(place.glob(pattern))
+        if "dk_" not in path.stem and "ietf00" not in path.stem and not path.is_dir()
+    ]
 
 
 def mail_dkim_zone(place: Path) -> dict[tuple[str, str], Any]:

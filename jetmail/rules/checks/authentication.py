@@ -30,7 +30,7 @@ from jetmail.rules.lists import IPAddress, Networks, parse_range
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
-from jetmail.rules.symbols import symbols
+from jetmail.rules.symbols import Scores, symbols
 from jetmail.rules.verdict import (
     NO_OPINION,
     Finding,
@@ -113,6 +113,7 @@ class Authentication(Rule):
         self._trusted = Networks(parse_range(text) for text in options.trusted_networks)
         self._limits = Limits(options.max_signatures)
         self._suffixes = PublicSuffixes()
+        self._services: RuleServices | None = None
 
     def bind(self, services: RuleServices) -> None:
         """Keep what is needed to ask."""
@@ -120,12 +121,12 @@ class Authentication(Rule):
 
     def judge(self, facts: Facts, policy: Policy) -> Verdict | Awaitable[Verdict]:
         """See the class."""
-        if facts.client.user or facts.message is None or facts.sender is None:
+        if self._services is None or facts.client.user or facts.message is None or facts.sender is None:
             return NO_OPINION
-        return self._authenticate(facts, facts.message)
+        return self._authenticate(self._services, facts, facts.message)
 
-    async def _authenticate(self, facts: Facts, message: Message) -> Verdict:
-        services, ip = self._services, facts.client.ip
+    async def _authenticate(self, services: RuleServices, facts: Facts, message: Message) -> Verdict:
+        ip = facts.client.ip
         budget = Budget(services.resolver, services.clock, self.options.budget)
         sender = str(facts.sender.address) if facts.sender is not None and facts.sender.address is not None else ""
         if ip is not None and ip in self._trusted:
@@ -156,44 +157,53 @@ class Authentication(Rule):
         if spf_found is not None:
             headers.append(authres.received_spf(services.hostname, spf_found, facts.client.address, facts.client.helo, sender))
         found = Authenticated(spf_found, iprev_found, dkim_found, arc_found, dmarc_found, results, self._suffixes, bodies)
-        return Verdict(tuple(self._findings(found, ip)), headers=tuple(headers), evidence=found)
+        return Verdict(tuple(_findings(services.scores, found, ip)), headers=tuple(headers), evidence=found)
 
-    def _findings(self, found: Authenticated, ip: IPAddress | None) -> list[Finding]:
-        return [*self._of_client(found.spf, found.iprev, ip), *self._of_dkim(found.dkim), *self._of_arc(found.arc), *self._of_dmarc(found.dmarc)]
 
-    def _of_client(self, spf_found: Spf | None, iprev_found: Iprev | None, ip: IPAddress | None) -> list[Finding]:
-        scores, made = self._services.scores, []
-        if spf_found is not None:
-            told = f"{spf_found.domain} {spf_found.mechanism or spf_found.problem}".strip()
-            made.append(scores.finding(f"SPF_{spf_found.result.name}", told))
-        if iprev_found is not None:
-            made.append(scores.finding(_IPREV_WORDS.get(iprev_found.result, "IPREV_PASS"), iprev_found.name or str(ip)))
-        return made
+def _findings(scores: Scores, found: Authenticated, ip: IPAddress | None) -> list[Finding]:
+    return [
+        *_of_client(scores, found.spf, found.iprev, ip),
+        *_of_dkim(scores, found.dkim),
+        *_of_arc(scores, found.arc),
+        *_of_dmarc(scores, found.dmarc),
+    ]
 
-    def _of_dkim(self, found: tuple[Dkim, ...]) -> list[Finding]:
-        """One valid signature is what counts; what is wrong with others is only of interest where there is none (RFC 6376 6.1)."""
-        scores = self._services.scores
-        if not found:
-            return [scores.finding("DKIM_NONE")]
-        valid = [each for each in found if each.result is DkimResult.PASS]
-        if not valid:
-            worst = found[0]
-            return [scores.finding("DKIM_WEAK" if worst.weak else _DKIM_WORDS[worst.result], f"{worst.domain} {worst.reason}".strip())]
-        made = [scores.finding("DKIM_VALID", " ".join(dict.fromkeys(each.domain for each in valid)))]
-        if not any(each.covers_body for each in valid):
-            made.append(scores.finding("DKIM_PARTIAL", valid[0].domain))
-        return made
 
-    def _of_arc(self, found: Arc) -> list[Finding]:
-        if found.result is ArcResult.NONE:
-            return []
-        told = " ".join(link.sealer for link in found.links) if found.links else found.reason
-        return [self._services.scores.finding(f"ARC_{found.result.name}", told)]
+def _of_client(scores: Scores, spf_found: Spf | None, iprev_found: Iprev | None, ip: IPAddress | None) -> list[Finding]:
+    made = []
+    if spf_found is not None:
+        told = f"{spf_found.domain} {spf_found.mechanism or spf_found.problem}".strip()
+        made.append(scores.finding(f"SPF_{spf_found.result.name}", told))
+    if iprev_found is not None:
+        made.append(scores.finding(_IPREV_WORDS.get(iprev_found.result, "IPREV_PASS"), iprev_found.name or str(ip)))
+    return made
 
-    def _of_dmarc(self, found: Dmarc) -> list[Finding]:
-        """A fail is the rule dmarc's to weigh, for it depends on the recipient's domain."""
-        word = _DMARC_WORDS.get(found.result)
-        return [self._services.scores.finding(word, f"{found.domain} {found.aligned or found.reason}".strip())] if word is not None else []
+
+def _of_dkim(scores: Scores, found: tuple[Dkim, ...]) -> list[Finding]:
+    """One valid signature is what counts; what is wrong with others is only of interest where there is none (RFC 6376 6.1)."""
+    if not found:
+        return [scores.finding("DKIM_NONE")]
+    valid = [each for each in found if each.result is DkimResult.PASS]
+    if not valid:
+        worst = found[0]
+        return [scores.finding("DKIM_WEAK" if worst.weak else _DKIM_WORDS[worst.result], f"{worst.domain} {worst.reason}".strip())]
+    made = [scores.finding("DKIM_VALID", " ".join(dict.fromkeys(each.domain for each in valid)))]
+    if not any(each.covers_body for each in valid):
+        made.append(scores.finding("DKIM_PARTIAL", valid[0].domain))
+    return made
+
+
+def _of_arc(scores: Scores, found: Arc) -> list[Finding]:
+    if found.result is ArcResult.NONE:
+        return []
+    told = " ".join(link.sealer for link in found.links) if found.links else found.reason
+    return [scores.finding(f"ARC_{found.result.name}", told)]
+
+
+def _of_dmarc(scores: Scores, found: Dmarc) -> list[Finding]:
+    """A fail is the rule dmarc's to weigh, for it depends on the recipient's domain."""
+    word = _DMARC_WORDS.get(found.result)
+    return [scores.finding(word, f"{found.domain} {found.aligned or found.reason}".strip())] if word is not None else []
 
 
 async def _hashed(message: Message, forms: set[BodyForm], executor: IExecutor) -> dict[BodyForm, tuple[bytes, int]]:

@@ -1,7 +1,7 @@
 """What a failed DMARC means for one recipient: the author's domain asks, the recipient's domain decides whether it is heard.
 
-`enforce` (the default): `p=reject` is refused naming the domain whose policy it is, `p=quarantine` is treated as spam is at this domain. `score`: both
-only weigh. `ignore`: neither. Mail that a known list or a trusted forwarder passed on fails by no fault of its author: it only weighs.
+`enforce` (the default): `p=reject` is refused naming the domain whose policy it is, `p=quarantine` is treated as spam is at this domain. `score`:
+both only weigh. `ignore`: neither. Mail that a known list or a trusted forwarder passed on fails by no fault of its author: it only weighs.
 """
 
 from __future__ import annotations
@@ -114,5 +114,3 @@ def is_list_mail(found: Authenticated, message: Message) -> bool:
     names += [match[1] for value in message.values(b"list-post")[:1] if (match := _LIST_POST.match(value[:500]))]
     owners = {found.suffixes.organisational(name.decode("ascii").lower().strip(".")) for name in names}
     return any(found.suffixes.organisational(signer) in owners for signer in found.signers)
-
-
