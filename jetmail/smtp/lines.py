@@ -81,9 +81,11 @@ class DotReader:
         """The next octets of the stream."""
         held = len(self._held)
         stream = self._held + octets if held else octets
-        found = stream.find(_END)
-        if found >= 0:
-            return self._content(stream[: found + 2]), found + len(_END) - held
+        dot = stream.find(b"\r\n.")  # the first line that begins with a dot: mostly it is the one that ends it all, and one look has told everything
+        if dot >= 0:
+            end = dot if stream.startswith(b"\r\n", dot + 3) else stream.find(_END, dot)
+            if end >= 0:
+                return self._content(stream[: end + 2], dot < end), end + len(_END) - held
         # Keep back what may turn out to be the start of the end of data, or half a CRLF.
         keep = 0
         if stream.endswith(b"\r\n.\r"):
@@ -95,12 +97,12 @@ class DotReader:
         elif stream.endswith(b"\r"):
             keep = 1
         self._held = stream[-keep:] if keep else b""
-        return self._content(stream[:-keep] if keep else stream), -1
+        return self._content(stream[:-keep] if keep else stream, dot >= 0), -1
 
-    def _content(self, stream: bytes) -> bytes:
+    def _content(self, stream: bytes, has_dots: bool) -> bytes:
         if not stream:
             return b""
-        content = stream.replace(b"\r\n.", b"\r\n")
+        content = stream.replace(b"\r\n.", b"\r\n") if has_dots else stream
         if self._started:
             return content
         self._started = True
