@@ -127,6 +127,13 @@ class Connection(TwistedProtocol):
         self.session.send(mail, rcpts)
         self._flush()
 
+    def probe(self, user: User, mail: bytes, rcpts: Sequence[bytes]) -> None:
+        """Ask about recipients, on a usable connection; the user hears `settled` with None for each that would be taken."""
+        self.user = user
+        self.messages += 1
+        self.session.probe(mail, rcpts)
+        self._flush()
+
     def quit(self) -> None:
         """Leave politely; an unusable connection is only closed."""
         self.user = None

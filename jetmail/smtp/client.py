@@ -10,6 +10,7 @@ Promises
   354 all the same, a lone dot is sent and its answer ignored (RFC 2920 3.1).
 - What the peer said before TLS is forgotten after it; octets that came in clear behind the 220 of STARTTLS end the conversation (CVE-2011-0411).
 - `results` has one Reply per recipient, in order: the recipient's own refusal, or the answer to MAIL, DATA or the content.
+- `probe` asks about recipients and sends nothing: MAIL and RCPT, then SETTLED; a `results` of None is a recipient the peer would take.
 - A 421 ends the conversation wherever it comes (RFC 5321 3.8): as a fault before the content, as the answer during or after it.
 - DATA is the rule. BDAT is used when the session was told to and the peer offers CHUNKING: it saves the dots, but is what fewer peers have seen.
   Both send CRLF line ends only (stuffing.py).
@@ -34,7 +35,7 @@ class ClientSession:
     """One connection's conversation. `hostname` is what EHLO says, an ASCII name or literal."""
 
     __slots__ = (
-        "_accepted", "_bdat", "_body", "_chunks", "_hostname", "_mail", "_mail_refusal", "_out", "_owes_rset", "_rcpts", "_reader", "_secret",
+        "_accepted", "_bdat", "_body", "_chunks", "_hostname", "_is_probe", "_mail", "_mail_refusal", "_out", "_owes_rset", "_rcpts", "_reader", "_secret",
         "_turn", "answers", "extensions", "fault", "is_over", "phase", "results",
     )  # fmt: skip
 
@@ -55,6 +56,7 @@ class ClientSession:
         self._accepted = 0
         self._mail_refusal: Reply | None = None
         self._owes_rset = False
+        self._is_probe = False
         self._body: Stuffer | LineEnds | None = None
         self._chunks = 0  # BDAT commands without an answer
         self._secret: list[bytes] = []  # what AUTH LOGIN still has to say
@@ -112,8 +114,13 @@ class ClientSession:
             return self._fail(FaultKind.AUTH, Reply(454, "4.7.0", "the peer offers neither AUTH PLAIN nor AUTH LOGIN"))
         return None
 
-    def send(self, mail: bytes, rcpts: Sequence[bytes]) -> None:
+    def probe(self, mail: bytes, rcpts: Sequence[bytes]) -> None:
+        """`send` that ends before DATA."""
+        self.send(mail, rcpts, is_probe=True)
+
+    def send(self, mail: bytes, rcpts: Sequence[bytes], *, is_probe: bool = False) -> None:
         """Start a transaction: whole command lines (commands.py), at least one recipient."""
+        self._is_probe = is_probe
         self._mail = mail
         self._rcpts = rcpts
         self.results = [None] * len(rcpts)
@@ -122,7 +129,7 @@ class ClientSession:
         self._body = None
         self.phase = Phase.RSET if self._owes_rset else Phase.MAIL
         if self.extensions.pipelining:
-            data = b"" if self._uses_bdat else b"DATA\r\n"
+            data = b"" if self._uses_bdat or is_probe else b"DATA\r\n"
             self._out += (b"RSET\r\n" if self._owes_rset else b"") + mail + b"".join(rcpts) + data
         else:
             self._out += b"RSET\r\n" if self._owes_rset else mail
@@ -150,6 +157,11 @@ class ClientSession:
     def quit(self) -> None:
         self.phase = Phase.QUIT
         self._out += b"QUIT\r\n"
+
+    @property
+    def refused_sender(self) -> bool:
+        """The last transaction ended at MAIL: its results are not about its recipients."""
+        return self._mail_refusal is not None
 
     # What the peer answered, by phase.
 
@@ -234,6 +246,8 @@ class ClientSession:
         pipelining = self.extensions.pipelining
         if self._turn < len(self._rcpts):
             return None if pipelining else self._next(lambda: self._say(self._rcpts[self._turn], Phase.RCPT))
+        if self._is_probe:
+            return self._settle(self._mail_refusal)
         if self._uses_bdat:
             return self._go_ahead() if self._accepted and self._mail_refusal is None else self._settle(self._mail_refusal)
         if pipelining:
