@@ -40,6 +40,10 @@ _HIDES = re.compile(
     r"display:none|visibility:hidden|mso-hide:all|max-height:0(?!\.?[1-9])|(?<![a-z-])opacity:0(?!\.?\d*[1-9])|text-indent:-\d{3}|(?:left|top):-\d{4}"
 )
 _TINY = re.compile(r"font-size:(?:0(?!\.?\d*[1-9])|[01](?:\.\d+)?p[xt](?![a-z0-9]))")
+# What a tag must hold before its style is worth taking apart.
+_HIDING_WORDS = ("hidden", "display", "mso-hide", "max-height", "opacity", "text-indent", "left:-", "top:-")
+_MAY_BE_TINY = re.compile(r"font-size\s*:\s*[01](?!\d)")
+_HAS_INK = re.compile(r"[;\"' ]color\s*:")
 _COLOUR = re.compile(r"(?<![a-z-])color:([^;!]+)")
 _GROUND = re.compile(r"background(?:-color)?:([^;!]+)")
 _OPENED = re.compile(r"<[a-zA-Z/!?]")
@@ -182,7 +186,7 @@ class _Reader:
         if self.hider:
             if name == self.hider and not rest.endswith("/"):
                 self.hider_depth += 1
-        elif rest and ("style" in rest or "STYLE" in rest or "hidden" in rest):
+        elif len(rest) > 5 and _may_hide(rest.lower()):
             self._style(name, attributes(rest))
         if name in _READ:
             self._read_tag(name, attributes(rest))
@@ -251,6 +255,13 @@ class _Reader:
         label = "".join(self.text[self.link_from : self.link_from + 50])[: 4 * MAX_LABEL]
         self.links.append(Link(self.link, " ".join(resolved(label).split())[:MAX_LABEL], self.link_image))
         self.link = None
+
+
+def _may_hide(tag: str) -> bool:
+    for word in _HIDING_WORDS:
+        if word in tag:
+            return True
+    return ("font-size" in tag and _MAY_BE_TINY.search(tag) is not None) or ("background" in tag and _HAS_INK.search(tag) is not None)
 
 
 def _number(text: str) -> int:

@@ -99,13 +99,11 @@ class Brands:
 
     def _imitated(self, text: str) -> str:
         """The brand a word imitates without being it, '' for none."""
-        for word in _RAW_WORD.findall(text)[:30]:
-            plain = word.lower()
-            if len(word) < 5 or plain in self._joined:
-                continue
-            brand = self._skeletons.get(letters.skeleton(word))
-            if brand is not None and not plain.isdigit():
-                return brand
+        for word in set(_RAW_WORD.findall(text)):
+            if 5 <= len(word) <= 24:
+                brand = self._skeletons.get(letters.skeleton(word))
+                if brand is not None and word.lower() not in self._joined and not word.isdigit():
+                    return brand
         return ""
 
     def imitated_in(self, text: str) -> str:

@@ -5,7 +5,6 @@ Costs one pass over the text and the links. Never raises; lists are capped.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,8 +17,6 @@ from jetmail.rules.analysis.wording import MAX_TEXT
 
 MAX_URLS = 300
 MAX_TEXT_FOR_URLS = 64 * 1024
-
-_LETTERS = re.compile(r"[^\W\d_]")
 
 
 class SeenLink(NamedTuple):
@@ -34,7 +31,7 @@ class SeenLink(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Content:
     """`text` is folded (rules.analysis.letters) and cut. `urls`: every address once, of links, forms and plain text; `links` those of HTML. `letters`: how
-    many a person sees; `hidden_letters` how many there are besides. `name` and `domain` are those of the header From, '' where there is none.
+    many characters a person sees; `hidden_letters` how many there are besides. `name` and `domain` are those of the header From, '' where there is none.
     `is_list`: it says that a mailing list sent it."""
 
     structure: Structure
@@ -67,7 +64,7 @@ def read_content(message: Message) -> Content:
     urls: dict[str, Url] = {}
     hidden = 0
     for _, page in structure.pages:
-        hidden += len(_LETTERS.findall(page.hidden))
+        hidden += _size(page.hidden)
         for link in page.links:
             url = urls.get(link.target) or hosts.parse_url(link.target)
             if url is None:
@@ -90,10 +87,15 @@ def read_content(message: Message) -> Content:
     subject = message.subject
     cut = text[:MAX_TEXT]
     return Content(
-        structure, letters.folded(cut), max(0, len(_LETTERS.findall(cut)) - hidden), hidden, tuple(part for part, _ in structure.pages), tuple(links), tuple(urls.values()),
+        structure, letters.folded(cut), max(0, _size(cut) - hidden), hidden, tuple(part for part, _ in structure.pages), tuple(links), tuple(urls.values()),
         tuple(dict.fromkeys(url.host for url in urls.values())), message.sender.mailboxes, replies, name, address.local if address else "", address.domain if address else "",
         subject, letters.folded(subject), bool(message.value(b"list-id") or message.value(b"list-post")),
     )  # fmt: skip
+
+
+def _size(text: str) -> int:
+    """How many characters there are to see."""
+    return len("".join(text.split()))
 
 
 def addressees(message: Message) -> tuple[Mailbox, ...]:

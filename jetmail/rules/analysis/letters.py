@@ -46,8 +46,12 @@ def folded(text: str) -> str:
     return text.lower()
 
 
+@lru_cache(maxsize=16_384)
 def skeleton(word: str) -> str:
     """A word as the eye takes it: two words that look alike have the same one. Not for showing."""
+    if word.isascii():
+        text = word.lower().translate(_DIGITS)
+        return text.replace("rn", "m").replace("vv", "w").replace("cl", "d").replace("i", "l")
     text = _COMBINING.sub("", unicodedata.normalize("NFKD", INVISIBLE.sub("", word))).translate(_LOOKS_LIKE).lower().translate(_DIGITS)
     return text.replace("rn", "m").replace("vv", "w").replace("cl", "d").replace("i", "l")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from zope.interface import implementer
 
 from jetmail.interfaces import IRule
@@ -16,8 +14,7 @@ from jetmail.rules.policy import Policy
 from jetmail.rules.symbols import symbols
 
 SAMPLE = 16_000
-
-_GAPPED = re.compile(r"(?:\b[A-Za-z][ .*_-]){6,}[A-Za-z]\b")
+WORDS_SAMPLE = 3_000
 
 
 @implementer(IRule)
@@ -43,7 +40,6 @@ class Markup(ContentRule):
         ("TEXT_MIXED", 2.5, "Words of the text mix alphabets."),
         ("TEXT_STYLED", 1.5, "The text is written in symbols instead of letters."),
         ("TEXT_INVISIBLE", 1.8, "Words of the text are cut by invisible characters."),
-        ("TEXT_GAPPED", 1.0, "Words of the text are pulled apart."),
         ("TEXT_BRAND_IMITATED", 1.5, "The text imitates the name of a known company with look-alike letters."),
     )  # fmt: skip
 
@@ -99,7 +95,5 @@ class Markup(ContentRule):
                 notes.add("TEXT_STYLED")
             if (found := letters.invisible_inside(text)) >= 3:
                 notes.add("TEXT_INVISIBLE", f"{found} places")
-        if _GAPPED.search(text):
-            notes.add("TEXT_GAPPED")
-        if imitated := self.maps.brands.imitated_in(text[:SAMPLE]):
+        if imitated := self.maps.brands.imitated_in(text[:WORDS_SAMPLE]):
             notes.add("TEXT_BRAND_IMITATED", imitated)

@@ -1,0 +1,160 @@
+"""The files of a message: what each is, what lies in it, what it would do when opened. `message.once(read_files)`, shared by the findings and the policy.
+
+Bounded: MAX_FILES files, MAX_FILE octets of each, MAX_IN_ALL of all; what was not looked at is in the list, its kind by its name only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from jetmail.mail import archive, encoded, filetype
+from jetmail.mail.archive import Listing
+from jetmail.mail.filetype import Kind
+from jetmail.mail.markup import read_page
+from jetmail.mail.message import Message
+from jetmail.mail.mime import Part
+
+MAX_FILES = 100
+MAX_FILE = 8 << 20
+MAX_IN_ALL = 24 << 20
+SAMPLE = 1 << 20
+MAX_PAGE = 256 * 1024
+
+_SHOWN = frozenset({"text/plain", "text/html", "text/enriched", "text/calendar", "message/delivery-status", "message/rfc822", "text/rfc822-headers",
+                    "message/disposition-notification", "application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})  # fmt: skip
+_PDF_NAME = re.compile(rb"#([0-9a-fA-F]{2})")
+_PDF_MARKS = ((b"/JavaScript", "script"), (b"/JS", "script"), (b"/Launch", "launch"), (b"/Encrypt", "locked"), (b"/EmbeddedFile", "embedded"), (b"/OpenAction", "opens"),
+              (b"/AA", "opens"), (b"/RichMedia", "embedded"), (b"/SubmitForm", "form"))  # fmt: skip
+_PDF_END = re.compile(rb"[\s/<>\[\]()]")
+_RTF_OBJECT = re.compile(rb"\\obj(?:data|update|autlink|link|class)\b|\\ddeauto|\\object\b", re.IGNORECASE)
+_REMOTE = re.compile(rb'Type="[^"]{0,200}(?:attachedTemplate|oleObject|frame)"[^>]{0,500}Target="(?:https?|file|\\\\)|Target="(?:https?:|file:|\\\\)[^"]{1,500}"[^>]{0,200}Type="[^"]{0,200}(?:attachedTemplate|oleObject|frame)"', re.IGNORECASE)
+_CODE = re.compile(r"\b(?:atob|unescape|eval|fromCharCode|document\.write|decodeURIComponent|createObjectURL|msSaveOrOpenBlob)\s*\(", re.IGNORECASE)
+_MOVES = re.compile(r"(?:location(?:\.href|\.replace|\.assign)?\s*[=(]|window\.open\s*\(|http-equiv\s*=\s*[\"']?refresh)", re.IGNORECASE)
+_LONG_LITERAL = re.compile(r"[A-Za-z0-9+/=%\\]{2000}")
+_SVG_CODE = re.compile(r"<script\b|\bon(?:load|click|error)\s*=|<foreignObject\b|href\s*=\s*[\"']\s*javascript:", re.IGNORECASE)
+
+
+def _wide(text: str) -> bytes:
+    return text.encode("utf-16-le")
+
+
+_OLE_MARKS = ((_wide("_VBA_PROJECT"), "macro"), (_wide("VBA"), "macro"), (_wide("Macros"), "macro"), (_wide("EncryptedPackage"), "locked"), (_wide("Equation Native"), "object"),
+              (_wide("Ole10Native"), "object"), (b"Attribut\0e VB_", "macro"))  # fmt: skip
+_OLE_PROGRAM = (_wide("\u4840"), b"Installation Database", b"Windows Installer")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """`kind` by content. `traits`: words of 'macro', 'object', 'remote', 'locked', 'script', 'launch', 'embedded', 'opens', 'form', 'password', 'moves', 'disguised-code', 'broken',
+    'bomb', 'members', 'depth'. `listing` of an archive."""
+
+    part: Part
+    kind: Kind
+    traits: frozenset[str] = frozenset()
+    listing: Listing = Listing()
+
+    @property
+    def name(self) -> str:
+        """As the mail names it."""
+        return self.part.file_name
+
+
+def read_files(message: Message) -> tuple[File, ...]:
+    """See the module."""
+    octets: bytes | None = None
+    found: list[File] = []
+    left = MAX_IN_ALL
+    for part in message.structure.parts:
+        if len(found) >= MAX_FILES:
+            break
+        if part.disposition != "attachment" and not part.file_name and part.content_type in _SHOWN:
+            continue
+        if octets is None:
+            octets = message.whole()
+        data = part.decoded(octets, min(MAX_FILE, max(left, filetype.HEAD)))
+        left -= len(data)
+        found.append(_file(part, data))
+    return tuple(found)
+
+
+def _file(part: Part, data: bytes) -> File:
+    kind = filetype.kind_of(data)
+    traits: set[str] = set()
+    listing = Listing()
+    if kind.name == "zip" or kind.family == "archive":
+        listing = archive.listing(data, kind)
+        traits |= listing.flaws
+        if kind.name == "zip":
+            kind = _zipped(kind, listing, data, traits)
+    elif kind.name == "ole2":
+        kind = _ole(kind, data[: 4 * SAMPLE], traits)
+    elif kind.name == "pdf":
+        _pdf(data[: 4 * SAMPLE], traits)
+    elif kind.name == "rtf":
+        if _RTF_OBJECT.search(data[:SAMPLE]):
+            traits.add("object")
+    elif kind.family == "page" or (kind.family == "text" and filetype.family_of(part.extension) == "page"):
+        _page(kind, data[:MAX_PAGE], part, traits)
+    return File(part, kind, frozenset(traits), listing)
+
+
+def _zipped(kind: Kind, listing: Listing, data: bytes, traits: set[str]) -> Kind:
+    names = {member.name for member in listing.members if member.depth == 1}
+    if "[Content_Types].xml" in names:
+        lowered = [name.lower() for name in names]
+        if any(name.endswith("vbaproject.bin") for name in lowered) or any("/macrosheets/" in name for name in lowered):
+            traits.add("macro")
+        if any("/embeddings/" in name and name.endswith((".bin", ".exe")) for name in lowered) or any("/activex/" in name for name in lowered):
+            traits.add("object")
+        for member, body in archive.contents(data, (".rels",), 20):
+            if _REMOTE.search(body) and member:
+                traits.add("remote")
+        return filetype.OOXML
+    if "AndroidManifest.xml" in names:
+        return filetype.APK
+    if "META-INF/MANIFEST.MF" in names and any(name.endswith(".class") for name in names):
+        return filetype.JAR
+    if "mimetype" in names and "content.xml" in names:
+        if any(name.startswith(("Basic/", "Scripts/")) for name in names):
+            traits.add("macro")
+        return filetype.ODF
+    return kind
+
+
+def _ole(kind: Kind, data: bytes, traits: set[str]) -> Kind:
+    traits |= {trait for mark, trait in _OLE_MARKS if mark in data}
+    return Kind("msi", "program") if any(mark in data for mark in _OLE_PROGRAM) and "macro" not in traits else kind
+
+
+def _pdf(data: bytes, traits: set[str]) -> None:
+    if b"#" in data:
+        data = _PDF_NAME.sub(lambda found: bytes((int(found[1], 16),)), data)
+    for mark, trait in _PDF_MARKS:
+        place = data.find(mark)
+        for _ in range(50):
+            if place < 0:
+                break
+            if _PDF_END.match(data[place + len(mark) : place + len(mark) + 1] or b" "):
+                traits.add(trait)
+                break
+            place = data.find(mark, place + 1)
+
+
+def _page(kind: Kind, data: bytes, part: Part, traits: set[str]) -> None:
+    text = encoded.to_text(data, part.charset)
+    if kind.name == "svg":
+        if _SVG_CODE.search(text):
+            traits.add("script")
+        return
+    page = read_page(text)
+    if page.passwords:
+        traits.add("password")
+    if page.forms:
+        traits.add("form")
+    if page.refresh or _MOVES.search(page.script):
+        traits.add("moves")
+    if page.script.strip():
+        traits.add("script")
+        if _CODE.search(page.script) and (_LONG_LITERAL.search(page.script) or len(page.text) < 200):
+            traits.add("disguised-code")
