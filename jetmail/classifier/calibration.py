@@ -15,6 +15,7 @@ The curves start where mail begins to look like something; a seed has to be sure
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from jetmail.classifier.model import sigmoid
@@ -24,7 +25,7 @@ SEED_SPAM, SEED_HAM = 3.0, -1.0
 FULL_SPAM, FULL_HAM = 8.0, -4.0
 
 # Logit at which the score leaves zero, and at which it is the cap: untaught, taught.
-_SPAM_FROM, _SPAM_TO = (1.5, 0.5), (5.0, 2.5)
+_SPAM_FROM, _SPAM_TO = (2.0, 0.5), (4.5, 3.3)
 _HAM_FROM, _HAM_TO = (-1.0, -0.5), (-6.0, -4.0)
 
 
@@ -57,10 +58,10 @@ class Assessment:
         """On the findings' scale, `spam_weight` and `ham_weight` being what a fully taught classifier may give."""
         fraction = self.fraction
         full, seed, limit = (spam_weight, SEED_SPAM, FULL_SPAM) if fraction > 0 else (ham_weight, SEED_HAM, FULL_HAM)
-        if self.evidence < 1.0 and abs(full) > abs(limit):
-            full = limit if full * limit > 0 else full
-        first = seed if abs(full) > abs(seed) else full
-        return round(abs(fraction) * _between((first, full), self.evidence), 3)
+        if self.evidence < 1.0:
+            full = math.copysign(min(abs(full), abs(limit)), full)
+        first = math.copysign(min(abs(full), abs(seed)), full)
+        return round(abs(fraction) * _between((first, full), self.evidence), 3) or 0.0
 
 
 def evidence(spam: int, ham: int) -> float:

@@ -79,7 +79,9 @@ class Bench:
             self.learner.classifier.model.weights[:] = 0
         self.actor = Actor.sysadmin("bench")
         self.rule = StatisticalFilter("classifier", NoOptions())
-        services: Any = RuleServices("bench.example", Clock(), None, None, Scores(self.rule.SYMBOLS), folder, folder, classifier=self.learner.classifier)
+        services: Any = RuleServices(
+            "bench.example", Clock(), None, None, Scores(self.rule.SYMBOLS), folder, folder, classifier=self.learner.classifier
+        )
         self.rule.bind(services)
 
     def judge(self, message: Message) -> tuple[float, float]:
@@ -102,7 +104,9 @@ def area_above(scores: list[float], labels: list[bool]) -> float:
     spam, ham = (np.sort([score for score, label in zip(scores, labels, strict=True) if label is kind]) for kind in (True, False))
     if not len(spam) or not len(ham):
         return float("nan")
-    above = (len(ham) - np.searchsorted(ham, spam, "right")).sum() + (np.searchsorted(ham, spam, "right") - np.searchsorted(ham, spam, "left")).sum() / 2
+    above = (len(ham) - np.searchsorted(ham, spam, "right")).sum() + (
+        np.searchsorted(ham, spam, "right") - np.searchsorted(ham, spam, "left")
+    ).sum() / 2
     return float(100 * above / (len(spam) * len(ham)))
 
 
@@ -153,8 +157,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "seed": not options.empty,
         "learnt": figures([each[1] for each in every], [each[2] for each in every], [each[0] for each in every]),
         "untrained": figures([each[3] for each in every], [each[4] for each in every], [each[0] for each in every]),
-        "after": {"of_each": options.teach or 500, **figures([each[1] for each in taught], [each[2] for each in taught], [each[0] for each in taught])},
-        "milliseconds": {"judge": round(1000 * spent["judge"] / len(every), 3), "teach": round(1000 * spent["teach"] / max(1, sum(learnt.values())), 3)},
+        "after": {
+            "of_each": options.teach or 500,
+            **figures([each[1] for each in taught], [each[2] for each in taught], [each[0] for each in taught]),
+        },
+        "milliseconds": {
+            "judge": round(1000 * spent["judge"] / len(every), 3),
+            "teach": round(1000 * spent["teach"] / max(1, sum(learnt.values())), 3),
+        },
         "aims": [],
     }
     return result
