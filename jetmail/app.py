@@ -34,6 +34,9 @@ from jetmail.config import Config
 from jetmail.dns import Resolver
 from jetmail.errors import ConfigError, StoreError
 from jetmail.inbound.connections import Connections
+from jetmail.inbound.contacts import Contacts
+from jetmail.inbound.greylist import Greylist
+from jetmail.inbound.ldap import Directory as LdapDirectory
 from jetmail.inbound.listener import Listeners, SmtpFactory
 from jetmail.inbound.login import NoAccounts
 from jetmail.inbound.options import ListenerOptions
@@ -42,8 +45,10 @@ from jetmail.inbound.policies import PolicyBook
 from jetmail.inbound.services import ReceiverOptions, ReceiverServices
 from jetmail.inbound.tls import CertificateFiles, ServerTls, ensure_certificate
 from jetmail.inbound.transaction import Receiver
+from jetmail.inbound.verification import Verification
 from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, ILogin, IQueueDoor, IResolver
 from jetmail.jobs.checkpoint import CheckpointJob
+from jetmail.jobs.contacts import ContactsJob
 from jetmail.jobs.learning import Learner, LearningJob
 from jetmail.jobs.quarantine import QuarantineJob
 from jetmail.jobs.retention import RetentionJob
@@ -54,6 +59,7 @@ from jetmail.mail.outcome import Outcome, Result
 from jetmail.offload import InlineExecutor, SystemEntropy, ThreadExecutor
 from jetmail.outbound.attempt import Deliverer
 from jetmail.outbound.bounce import Reporter, ReportOptions
+from jetmail.outbound.callout import Callout
 from jetmail.outbound.dialer import Dialer
 from jetmail.outbound.pool import Pool
 from jetmail.outbound.queue import Queue
@@ -70,7 +76,7 @@ from jetmail.spool.sweep import sweep
 from jetmail.store import migrations
 from jetmail.store.database import Database
 from jetmail.store.directory.cache import Directory
-from jetmail.store.traffic import spooled
+from jetmail.store.traffic import contacts, spooled
 from jetmail.web.metrics import Metrics
 from jetmail.web.site import WebOptions, WebServices, make_site
 
@@ -92,6 +98,7 @@ class Appliance(Service):
         self.scores = symbols.load(config.file.parent / "scores.toml", self._chain.symbols)
         self._dns_options = wiring.dns_options(config)
         self._smarthost = wiring.smarthost(config)
+        self._ldap_options = wiring.ldap_options(config)
         self._pages: Any = None
         self._wake_up: Any = None
         self._compose()
@@ -126,6 +133,7 @@ class Appliance(Service):
             config.state,
             dialer=self.dialer,
             http=wiring.http_client(reactor),
+            verify=lambda mode, address: self.verification.verify(mode, address),
             classifier=self.learner.classifier,
         )
         self._chain.bind(services)
@@ -135,9 +143,15 @@ class Appliance(Service):
         """What needs the state directory: after it was made, before root is left."""
         config, reactor = self.config, self.reactor
         self.content = FileStore(self._spool_options, IExecutor(self.executor), self._make_name, reactor.seconds)
+        deliverer = self._compose_deliverer()
+        asked = {"callout": Callout(deliverer, config.verify.timeout).ask}
+        if self._ldap_options is not None:
+            asked["ldap"] = LdapDirectory(IExecutor(self.executor), reactor, self._ldap_options).ask
+        self.verification = Verification(reactor, asked, wiring.verification_options(config))
+        self.contacts = Contacts(IDatabase(self.db), Greylist(write=lambda rows: self.db.run(contacts.save_greylist, rows), clock=reactor))
         self.queue = Queue(
             self.db,
-            self._compose_deliverer(),
+            deliverer,
             self.content,
             ScheduleOptions(config.queue.retries, config.queue.jitter, config.queue.lifetime, config.queue.delay_notice),
             reactor,
@@ -160,6 +174,7 @@ class Appliance(Service):
             first_retry=self.queue.first_retry,
             has_room=self.content.has_room,
             options=ReceiverOptions(inline_limit=config.store.inline_limit),
+            contacts=self.contacts,
             on_accepted=self.metrics.accepted,
             on_refused=self.metrics.refused,
         )
@@ -174,6 +189,7 @@ class Appliance(Service):
                 RetentionJob(self.db, self.content, reactor.seconds, config.store.log_days),
                 QuarantineJob(self.db, self.content, reactor.seconds, config.store.quarantine_days),
                 LearningJob(self.db, self.learner, reactor.seconds),
+                ContactsJob(self.db, reactor.seconds, self.contacts.greylist.expire),
                 VacuumJob(self.db),
                 CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
             ],
@@ -300,6 +316,7 @@ class Appliance(Service):
                 self.log.debug("setting {key} = {value}", key=key, value=value)
             migrations.apply(str(self.config.database))
             self.db.open()
+            self.contacts.load(self.reactor.seconds())
             self.learner.load()
             self._sweep()
             self._listen_for_wake_ups()
@@ -322,6 +339,7 @@ class Appliance(Service):
         await self.queue.stopService()
         self.pool.close()
         await self.scheduler.stop()
+        await self.contacts.greylist.flush()
         await self.learner.stop()
         for port in (self._pages, self._wake_up):
             if port is not None:

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from jetmail.errors import ConfigError
 from jetmail.settings import as_toml, converter, faults, setting
@@ -133,6 +134,33 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """[verify] Recipients of domains whose `recipients` is callout or ldap."""
+
+    positive: float = setting(DAY, "seconds an address that exists is not asked about again", low=60, high=30 * DAY)
+    negative: float = setting(HOUR, "seconds an address that does not exist is not asked about again", low=10, high=DAY)
+    timeout: float = setting(20.0, "seconds one callout may take", low=1, high=60)
+    temporary: Literal["defer", "accept"] = setting("defer", "what becomes of mail when a callout gets no clear answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Ldap:
+    """[ldap] The directory that is asked about recipients of domains whose `recipients` is ldap."""
+
+    servers: tuple[str, ...] = setting((), "ldap://HOST[:PORT] or ldaps://HOST[:PORT], tried in order; empty: none")
+    starttls: bool = setting(True, "TLS on ldap:// connections; the certificate must be right")
+    ca_file: str = setting("", "PEM file of certification authorities; empty: the system's")
+    bind_dn: str = setting("", "whom to bind as; empty: anonymously")
+    password_file: str = setting("", "file that holds the password; only ever sent over TLS, or to this machine itself")
+    base: str = setting("", "where to search; {domain} stands for the recipient's")
+    filter: str = setting(
+        "(|(mail={address})(proxyAddresses=smtp:{address}))", "what to search for; {address}, {local} and {domain} stand for the recipient's, escaped"
+    )
+    timeout: float = setting(5.0, "seconds for a connection, and for an answer", low=0.5, high=30)
+    connections: int = setting(2, "searches at a time; each takes one of [server] workers", low=1, high=16)
+
+
+@dataclass(frozen=True, slots=True)
 class Dns:
     """[dns] Which resolvers answer."""
 
@@ -173,6 +201,8 @@ class Config:
     tls: Tls = Tls()
     queue: Queue = Queue()
     delivery: Delivery = Delivery()
+    verify: Verify = Verify()
+    ldap: Ldap = Ldap()
     dns: Dns = Dns()
     web: Web = Web()
     log: Log = Log()
@@ -207,7 +237,7 @@ class Config:
         return self.listener or (Listener(), Listener(kind="submission", port=587), Listener(kind="submissions", port=465))
 
 
-SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Tls, Queue, Delivery, Dns, Web, Log)
+SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Tls, Queue, Delivery, Verify, Ldap, Dns, Web, Log)
 
 
 def load(file: Path | str) -> Config:
@@ -333,12 +363,34 @@ def _contradictions(config: Config) -> list[str]:
     check("delivery.smarthost", split_host_port, config.delivery.smarthost, "HOST:PORT")
     if config.delivery.smarthost_username and config.delivery.smarthost_tls not in ("required", "verified"):
         problems.append("delivery.smarthost_tls: must be 'required' or 'verified' when a user name is set: a password never goes in clear")
+    problems += _ldap_contradictions(config.ldap)
     if bool(config.tls.certificate) != bool(config.tls.key):
         problems.append("tls.key: certificate and key must be given together")
     if not config.queue.retries:
         problems.append("queue.retries: needs at least one entry")
     if config.queue.probe_first > config.queue.probe_last:
         problems.append("queue.probe_first: must not be longer than probe_last")
+    return problems
+
+
+def _ldap_contradictions(ldap: Ldap) -> list[str]:
+    problems = []
+    for index, server in enumerate(ldap.servers):
+        parts = urlsplit(server)
+        try:
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if parts.scheme not in ("ldap", "ldaps") or not host or parts.path.strip("/"):
+            problems.append(f"ldap.servers[{index}]: {server!r} is not ldap://HOST[:PORT] or ldaps://HOST[:PORT]")
+        elif ldap.bind_dn and parts.scheme == "ldap" and not ldap.starttls and host not in ("localhost", "127.0.0.1", "::1"):
+            problems.append("ldap.starttls: must be true when a password goes to another machine over ldap://")
+    if ldap.servers and not ldap.base:
+        problems.append("ldap.base: says nothing; where should be searched?")
+    if ldap.servers and not re.search(r"\{(address|local)\}", ldap.filter):
+        problems.append("ldap.filter: has neither {address} nor {local}, so it would match anybody")
+    if bool(ldap.bind_dn) != bool(ldap.password_file):
+        problems.append("ldap.password_file: bind_dn and password_file must be given together")
     return problems
 
 
@@ -351,10 +403,18 @@ def _is_loopback(address: str) -> bool:
 
 def password(config: Config) -> str:
     """The smarthost's password from its file. Raises ConfigError."""
-    name = config.delivery.smarthost_password_file
+    return _secret(config, "delivery.smarthost_password_file", config.delivery.smarthost_password_file)
+
+
+def ldap_password(config: Config) -> str:
+    """The password of [ldap] from its file. Raises ConfigError."""
+    return _secret(config, "ldap.password_file", config.ldap.password_file)
+
+
+def _secret(config: Config, key: str, name: str) -> str:
     if not name:
         return ""
     try:
         return config.path(name).read_text("utf-8").strip(os.linesep)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{config.file.name}: delivery.smarthost_password_file: {error}"]) from error
+        raise ConfigError([f"{config.file.name}: {key}: {error}"]) from error

@@ -14,7 +14,9 @@ from jetmail import config as configuration
 from jetmail.config import Config, split_host_port
 from jetmail.dns import DnsOptions, server_addresses
 from jetmail.errors import ConfigError
+from jetmail.inbound.ldap import LdapOptions
 from jetmail.inbound.options import ConnectionOptions
+from jetmail.inbound.verification import VerificationOptions
 from jetmail.outbound.job import DeliveryOptions, Timeouts
 from jetmail.outbound.lane import QueueOptions
 from jetmail.outbound.pool import PoolOptions
@@ -108,6 +110,30 @@ def delivery_options(config: Config, hostname: str) -> DeliveryOptions:
         send_8bit_anyway=delivery.send_8bit_anyway,
         timeouts=timeouts,
     )
+
+
+def ldap_options(config: Config) -> LdapOptions | None:
+    """[ldap]; None when there is none"""
+    ldap = config.ldap
+    if not ldap.servers:
+        return None
+    return LdapOptions(
+        servers=ldap.servers,
+        base=ldap.base,
+        filter=ldap.filter,
+        starttls=ldap.starttls,
+        ca_file=str(config.path(ldap.ca_file)) if ldap.ca_file else "",
+        bind_dn=ldap.bind_dn,
+        password=configuration.ldap_password(config),
+        timeout=ldap.timeout,
+        connections=min(ldap.connections, max(1, config.server.workers - 1)),  # a directory that hangs leaves a thread for the disk
+    )
+
+
+def verification_options(config: Config) -> VerificationOptions:
+    """[verify]"""
+    verify = config.verify
+    return VerificationOptions(positive=verify.positive, negative=verify.negative, temporary=verify.temporary)
 
 
 def http_client(reactor: Any) -> HTTPClient:
