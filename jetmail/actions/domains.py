@@ -29,7 +29,7 @@ from jetmail.store.directory.domains import Destination, Domain
 TLS_MODES = ("none", "opportunistic", "required", "verified")
 SPAM_ACTIONS = ("quarantine", "tag", "junk")
 DMARC_MODES = ("enforce", "score", "ignore")
-RECIPIENT_MODES = ("any", "listed")
+RECIPIENT_MODES = ("any", "listed", "callout", "ldap")
 KINDS = ("relay", "hosted", "alias")
 MAX_SCORE = 999.0  # spec 6.7: the maximum disables a threshold
 DEFAULT_SCORES = {"reject_score": 15.0, "spam_score": 6.0, "defer_score": 4.0}
@@ -234,6 +234,8 @@ def warnings(conn: Connection, domain: Domain) -> tuple[str, ...]:
     told += disorder(scores["defer_score"], scores["spam_score"], scores["reject_score"])
     if domain.kind == "relay" and not domain.destinations:
         told.append("no destination: mail for it goes where its MX records point, which may be here")
+    if domain.recipients == "callout" and not domain.destinations:
+        told.append("recipients: callout asks the domain's destination, and it has none")
     if domain.verified_at is None:
         told.append("not verified: mail for it is refused")
     return tuple(told)

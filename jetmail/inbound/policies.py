@@ -101,6 +101,8 @@ class PolicyBook:
             return Known(self._appliance, ())
         policy = self._domain(found.policy)
         state = _STATES.get(found.found, RecipientState.UNKNOWN)
+        if found.assumed and found.policy.verify:
+            state = RecipientState.UNVERIFIED
         faults: list[str] = []
         keys = _keys(address, found.policy.real, found.targets)
         personal = [
@@ -133,6 +135,7 @@ class PolicyBook:
             recipient=RecipientState.KNOWN,
             thresholds=own.over(self._appliance.thresholds),
             spam_action=SpamAction(found.spam_action),
+            verify=found.verify,
             keep_spam=found.keep_spam,
             dmarc=DmarcMode(found.dmarc),
             account_lists=self._lists(f"lists:account:{found.account_id}", faults),

@@ -32,6 +32,7 @@ class RecipientState(Enum):
 
     KNOWN = "known"  # or its domain takes any
     UNKNOWN = "unknown"
+    UNVERIFIED = "unverified"  # nothing here says that it exists; its domain wants it asked elsewhere (Policy.verify)
     LOOP = "loop"  # its aliases lead nowhere but to one another, or too far
 
 
@@ -84,13 +85,14 @@ NO_RULES: tuple[tuple[PersonalRule, ...], ...] = ((), (), (), ())
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`domain` '' is the appliance's own policy, which rules of MESSAGE scope are given. `rules` by level, each in order of priority.
+    """`domain` '' is the appliance's own policy, which rules of MESSAGE scope are given. `verify`: how an UNVERIFIED recipient is asked about. `rules` by level, each in order of priority.
     `keep_spam`: what is refused for its score is stored for the domain's owner.
     `faults` name stored rules and list entries that did not compile."""
 
     domain: str = ""
     state: DomainState = DomainState.UNKNOWN
     recipient: RecipientState = RecipientState.UNKNOWN
+    verify: str = ""
     thresholds: Thresholds = Thresholds()
     spam_action: SpamAction = SpamAction.QUARANTINE
     keep_spam: bool = False

@@ -94,6 +94,11 @@ _LIST = (
     ),
     Reason("relay-denied", Reply(550, "5.7.1", "Relaying denied"), "the domain is not ours, or not verified", Status.REJECTED),
     Reason("unknown-recipient", Reply(550, "5.1.1", "No such recipient here"), "the domain is ours, the address does not exist", Status.REJECTED),
+    Reason(
+        "unverified-recipient",
+        Reply(450, "4.1.1", "Recipient cannot be verified at the moment, please try again later"),
+        "the domain's own host could not be asked whether the address exists",
+    ),
     Reason("domain-disabled", Reply(450, "4.2.1", "Mail for this domain is not accepted at the moment"), "its owner switched the domain off"),
     Reason("blocked", Reply(550, "5.7.1", "[RULE] Blocked by recipient policy"), "a block rule of the people's own", Status.BLOCKED),
     Reason("blocklist", Reply(550, "5.7.1", "[LIST] Blocked by recipient policy"), "the sender or network is on a block list", Status.BLOCKED),

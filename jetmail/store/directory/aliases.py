@@ -5,7 +5,7 @@ among its targets: that one keeps a copy where the address lives.
 
 `expand` follows, for an address of ours, the first that answers of
 1. the alias of the whole address, 2. the address on the list of known recipients, 3. the alias of its base ('x' of 'x+tag'),
-4. the base on the list of known recipients, 5. the domain's catch-all, 6. the domain takes any recipient.
+4. the base on the list of known recipients, 5. the domain's catch-all, 6. the domain does not list its recipients.
 Alias domains are mapped first, at every step. Targets elsewhere are final. Circles end where they close: an address already on the way is
 not followed again, and one whose every way is a circle has no target, which is said as LOOP, never as silence. A target of ours that nobody
 has is unknown when it is the only one; beside others it stays a target, so that its delivery fails where it is seen.
@@ -38,18 +38,20 @@ class Found(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """`targets` are unique; empty unless `found` is TARGETS. `via_alias` is true when an alias took part."""
+    """`targets` are unique; empty unless `found` is TARGETS. `via_alias` is true when an alias took part. `assumed`: nothing here says that the address
+    exists, its domain only does not list its recipients."""
 
     found: Found
     targets: tuple[Address, ...] = ()
     via_alias: bool = False
+    assumed: bool = False
 
 
 class Lookup(Protocol):
     """The three questions an expansion asks."""
 
     def domain(self, name: str) -> tuple[str, bool] | None:
-        """(the name mail is really for, whether it takes any recipient), None when not ours."""
+        """(the name mail is really for, whether recipients need not be listed), None when not ours."""
 
     def aliases(self, key: str) -> tuple[str, ...]:
         """The targets of that alias, () when there is none."""
@@ -71,7 +73,7 @@ class StoredLookup:
             row = self._conn.execute("SELECT kind, alias_of, recipients, name FROM domains WHERE name = ?", (row[1],)).fetchone()
             if row is not None and row[0] == "alias":
                 return None
-        return None if row is None else (row[3], row[2] == "any")
+        return None if row is None else (row[3], row[2] != "listed")
 
     def aliases(self, key: str) -> tuple[str, ...]:
         """See Lookup."""
@@ -96,7 +98,7 @@ def expand_with(lookup: Lookup, address: Address) -> Expansion:
     reached: dict[str, Address] = {}
     seen = {start.key}
     dead: dict[str, Address] = {}
-    way, via_alias, circles = [start], False, False
+    way, via_alias, circles, assumed = [start], False, False, False
     for depth in range(MAX_DEPTH + 1):
         onward: list[Address] = []
         for place in way:
@@ -107,8 +109,11 @@ def expand_with(lookup: Lookup, address: Address) -> Expansion:
             place = _mapped(place, ours[0])
             names = _alias_targets(lookup, place)
             if names is None:
-                if ours[1] or _is_listed(lookup, place):
+                if _is_listed(lookup, place):
                     reached.setdefault(place.key, place)
+                elif ours[1]:
+                    reached.setdefault(place.key, place)
+                    assumed = True
                 else:
                     dead.setdefault(place.key, place)
                 continue
@@ -134,7 +139,7 @@ def expand_with(lookup: Lookup, address: Address) -> Expansion:
             return Expansion(Found.LIMIT, (), True)
         way = onward
     if reached:
-        return Expansion(Found.TARGETS, tuple((reached | dead).values()), via_alias)
+        return Expansion(Found.TARGETS, tuple((reached | dead).values()), via_alias, assumed and not via_alias)
     return Expansion(Found.LOOP if circles and not dead else Found.UNKNOWN_RECIPIENT, (), via_alias)
 
 

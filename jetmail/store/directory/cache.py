@@ -36,7 +36,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class DomainPolicy:
     """What is configured for mail to `name`. For an alias domain everything is that of `real`, the domain it stands for. `takes_any`: recipients need
-    not be listed. Scores None: the appliance's own. `rules` are the enabled ones of the domain, in the order they are asked."""
+    not be listed; `verify`: who is not is asked about by 'callout' or 'ldap'. Scores None: the appliance's own. `rules` are the enabled ones of the domain, in the order they are asked."""
 
     name: str
     real: str
@@ -45,6 +45,7 @@ class DomainPolicy:
     is_verified: bool
     inbound: bool
     takes_any: bool
+    verify: str
     reject_score: float | None
     spam_score: float | None
     defer_score: float | None
@@ -58,12 +59,14 @@ class DomainPolicy:
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """What is to become of mail for one recipient. `found` says how the look-up ended; `policy` is the recipient's domain's (None: not ours), and
-    `targets` where the mail really goes (their domains are the queue's lanes). `via_alias`: an alias took part."""
+    `targets` where the mail really goes (their domains are the queue's lanes). `via_alias`: an alias took part. `assumed`: nothing here says
+    that the address exists."""
 
     found: Found
     policy: DomainPolicy | None
     targets: tuple[Address, ...] = ()
     via_alias: bool = False
+    assumed: bool = False
 
 
 class Directory:
@@ -93,7 +96,7 @@ class Directory:
         if policy is None:
             return Resolution(Found.UNKNOWN_DOMAIN, None)
         expansion: Expansion = self._recall("expand", address, aliases.expand)
-        return Resolution(expansion.found, policy, expansion.targets, expansion.via_alias)
+        return Resolution(expansion.found, policy, expansion.targets, expansion.via_alias, expansion.assumed)
 
     def rules(self, scope: str, scope_key: str = "") -> tuple[StoredRule, ...]:
         """The enabled rules of one scope in the order they are asked."""
@@ -186,6 +189,7 @@ def _policy(conn: Connection, name: str) -> DomainPolicy | None:
         is_verified=asked.verified_at is not None and real.verified_at is not None,
         inbound=asked.inbound and real.inbound,
         takes_any=real.recipients == "any",
+        verify=real.recipients if real.recipients in ("callout", "ldap") else "",
         reject_score=real.reject_score,
         spam_score=real.spam_score,
         defer_score=real.defer_score,
