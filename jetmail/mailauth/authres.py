@@ -18,7 +18,7 @@ from jetmail.mailauth.spf import Spf
 MAX_VALUE = 320
 MAX_READ = 16_384
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~@/:-]+")  # RFC 2045's tspecials that RFC 8601 lets stand in a pvalue: none are needed quoted
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+(?:@[A-Za-z0-9.-]+)?")  # RFC 2045 5.1, or a mailbox
 _UNSAFE = re.compile(r"[^ -~]")
 _COMMENT = re.compile(r"[()\\]")
 _WORD = re.compile(rb'[^\s;()"=]+')

@@ -1,7 +1,7 @@
 """What we relay for a domain gets an ARC seal of ours (RFC 8617), so that where it goes can see what we saw when it came.
 
 The seal covers the message as it is relayed: fields are added on top by the same commit, and none that it covers is removed. The key is a PEM file
-in etc/; its public half is to be published as `jetmail check` says.
+in etc/; docs/authentication.md says how to make one and what to publish.
 """
 
 from __future__ import annotations
