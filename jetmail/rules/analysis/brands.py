@@ -30,6 +30,9 @@ _OFFICIAL = frozenset(
 )
 
 
+_EVERYBODY = frozenset({"google", "gmail", "yahoo", "outlook", "icloud", "proton", "la poste", "linkedin", "telekom", "verizon", "att"})  # whose customers write from there
+
+
 class Sighting(NamedTuple):
     """`name` of the brand; `imitated`: letters were swapped for lookalikes; `alone`: nothing else is said, or only what a company says of itself."""
 
@@ -73,6 +76,12 @@ class Brands:
         label = label.replace("-", "")
         wanted = "".join(_WORD.findall(name))
         return label == wanted and (suffix in _OPEN_SUFFIXES or len(suffix.rpartition(".")[2]) == 2)
+
+    def of_domain(self, domain: str) -> str:
+        """The brand a domain of mail belongs to, '' for none. Houses whose domains anybody writes from have none here."""
+        registered = hosts.registrable(domain)
+        name = self._joined.get(registered.partition(".")[0].replace("-", ""), "")
+        return name if name and name not in self._common and name not in _EVERYBODY and self.owns(name, domain) else ""
 
     def in_name(self, name: str) -> Sighting | None:
         """The brand a display name shows, the first of several."""

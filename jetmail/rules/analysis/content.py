@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from jetmail.mail.mailbox import Mailbox, parse_mailboxes
 from jetmail.mail.message import Message
@@ -17,6 +18,7 @@ from jetmail.rules.analysis.wording import MAX_TEXT
 
 MAX_URLS = 300
 MAX_TEXT_FOR_URLS = 64 * 1024
+_LIST_FIELDS = frozenset({b"list-id", b"list-post", b"mailing-list", b"x-mailing-list", b"x-beenthere"})
 
 
 class SeenLink(NamedTuple):
@@ -32,7 +34,8 @@ class SeenLink(NamedTuple):
 class Content:
     """`text` is folded (rules.analysis.letters) and cut. `urls`: every address once, of links, forms and plain text; `links` those of HTML. `letters`: how
     many characters a person sees; `hidden_letters` how many there are besides. `name` and `domain` are those of the header From, '' where there is none.
-    `is_list`: it says that a mailing list sent it."""
+    `is_list`: it says that a mailing list sent it.
+    `answers`: addresses that links offer to write to, lower case."""
 
     structure: Structure
     text: str
@@ -50,6 +53,7 @@ class Content:
     subject: str
     folded_subject: str
     is_list: bool
+    answers: tuple[str, ...]
 
     @property
     def registered(self) -> str:
@@ -62,12 +66,15 @@ def read_content(message: Message) -> Content:
     structure = message.structure
     links: list[SeenLink] = []
     urls: dict[str, Url] = {}
+    answers: dict[str, None] = {}
     hidden = 0
     for _, page in structure.pages:
         hidden += _size(page.hidden)
         for link in page.links:
             url = urls.get(link.target) or hosts.parse_url(link.target)
             if url is None:
+                if link.target[:7].lower() == "mailto:" and len(answers) < 20:
+                    answers[unquote(link.target[7:]).partition("?")[0].strip().lower()[:320]] = None
                 continue
             shown = hosts.host_shown(link.label) if "." in link.label else ""
             links.append(SeenLink(url, link.label, shown, link.has_image))
@@ -89,8 +96,13 @@ def read_content(message: Message) -> Content:
     return Content(
         structure, letters.folded(cut), max(0, _size(cut) - hidden), hidden, tuple(part for part, _ in structure.pages), tuple(links), tuple(urls.values()),
         tuple(dict.fromkeys(url.host for url in urls.values())), message.sender.mailboxes, replies, name, address.local if address else "", address.domain if address else "",
-        subject, letters.folded(subject), bool(message.value(b"list-id") or message.value(b"list-post")),
+        subject, letters.folded(subject), _is_list(message),
+        tuple(answers),
     )  # fmt: skip
+
+
+def _is_list(message: Message) -> bool:
+    return any(name in _LIST_FIELDS for name, _ in message.fields) or message.value(b"precedence").lower() == b"list"
 
 
 def _size(text: str) -> int:

@@ -95,7 +95,7 @@ def looks_random(label: str) -> bool:
         run = run + 1 if letter.isalpha() and letter not in _VOWELS else 0
         longest = max(longest, run)
     vowels = sum(letter in _VOWELS for letter in letters)
-    return longest >= 7 or vowels * 8 < len(letters) or (longest >= 5 and changes >= 2)
+    return longest >= 7 or vowels * 10 < len(letters) or (longest >= 5 and changes >= 2)
 
 
 def looks_shaken(word: str) -> bool:

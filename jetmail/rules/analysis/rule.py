@@ -22,11 +22,12 @@ class Notes:
     def __init__(self, scores: Scores) -> None:
         self._scores = scores
         self._found: dict[str, Finding] = {}
+        self.dilution = 1.0  # what every factor is multiplied with
 
     def add(self, word: str, detail: str = "", factor: float = 1.0) -> None:
         """Note a symbol; `detail` for the log, `factor` for how sure it is. A second note of the same symbol changes nothing."""
         if word not in self._found and len(self._found) < MAX_NOTES:
-            self._found[word] = self._scores.finding(word, detail, factor)
+            self._found[word] = self._scores.finding(word, detail, factor * self.dilution)
 
     def verdict(self, most: float) -> Verdict:
         """The findings as a rule's answer. Where they come to more than `most`, each counts for less: many signs of one kind are still one kind."""

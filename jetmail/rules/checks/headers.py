@@ -53,13 +53,14 @@ class Headers(ContentRule):
         ("TO_MISSING", 1.0, "The message names no recipient."),
         ("TO_HIDDEN", 1.0, "The recipients of the message are not disclosed."),
         ("TO_SENDER", 1.0, "The message is addressed to its own sender and reached others."),
+        ("TO_OTHERS", 0.7, "The message is addressed to others than those it came to."),
         ("TO_INVALID", 1.2, "The field To holds no address."),
         ("MIME_VERSION_MISSING", 0.4, "The message has MIME fields but does not say it is MIME."),
         ("MAILER_BULK", 0.6, "The message was written by a program often used for unsolicited bulk mail."),
-        ("PRIORITY_HIGH", 0.4, "The message marks itself as urgent."),
+        ("PRIORITY_HIGH", 0.5, "The message marks itself as urgent."),
         ("HEADER_REPEATED", 1.0, "Fields that may stand once stand several times."),
         ("HEADER_BROKEN", 1.0, "The header has lines that are no fields."),
-        ("HEADER_OCTETS", 0.6, "The header has characters that must be encoded and are not."),
+        ("HEADER_OCTETS", 1.0, "The header has characters that must be encoded and are not."),
         ("HELO_INVALID", 1.0, "The sending host did not say its full name."),
         ("HELO_ADDRESS", 1.0, "The sending host gave an address for its name."),
         ("HELO_OURS", 4.0, "The sending host pretended to be this server."),
@@ -74,7 +75,7 @@ class Headers(ContentRule):
         content = message.once(read_content)
         self._date(notes, facts, message)
         self._message_id(notes, facts, message, content)
-        self._addressees(notes, message, content)
+        self._addressees(notes, facts, message, content)
         self._form(notes, message)
         self._road(notes, facts, message)
         sender = facts.sender.address if facts.sender is not None else _return_path(message)
@@ -112,7 +113,7 @@ class Headers(ContentRule):
             if any(host == recipient.address.domain and recipient.address.domain != content.domain for recipient in facts.recipients[:20]):
                 notes.add("MESSAGE_ID_RECIPIENT", host)
 
-    def _addressees(self, notes: Notes, message: Message, content: Content) -> None:
+    def _addressees(self, notes: Notes, facts: Facts, message: Message, content: Content) -> None:
         named = addressees(message)
         addresses = [box.address for box in named if box.address is not None]
         to = message.value(b"to")
@@ -122,6 +123,10 @@ class Headers(ContentRule):
             notes.add("TO_HIDDEN" if _PLACEHOLDER.search(to) or not to else "TO_INVALID", message.text(b"to")[:100])
         elif not content.is_list and len(addresses) == 1 and addresses[0].domain == content.domain and addresses[0].local.lower() == content.local.lower():
             notes.add("TO_SENDER")
+        elif facts.recipients and addresses and not content.is_list and not message.value(b"resent-to"):
+            keys = {address.key for address in addresses}
+            if not any(recipient.address.key in keys for recipient in facts.recipients):
+                notes.add("TO_OTHERS")
 
     def _form(self, notes: Notes, message: Message) -> None:
         names = [name for name, _ in message.fields]

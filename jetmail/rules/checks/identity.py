@@ -72,7 +72,7 @@ class Identity(ContentRule):
             return
         if flaw is FromFlaw.SEVERAL_FIELDS:
             notes.add("FROM_SEVERAL")
-        elif flaw is FromFlaw.MALFORMED:
+        elif flaw is FromFlaw.MALFORMED and b"mailer-daemon" not in message.value(b"from")[:200].lower():
             notes.add("FROM_MALFORMED", message.text(b"from")[:100])
         self._name(notes, facts, content)
         self._brand(notes, content)
@@ -133,7 +133,7 @@ class Identity(ContentRule):
         label = content.registered.partition(".")[0]
         if "." not in domain and not domain.startswith("["):
             notes.add("FROM_NO_DOMAIN", domain)
-        if free and _ROLE.search(letters.folded(content.name)):
+        if free and content.local.lower() not in ("mailer-daemon", "postmaster") and _ROLE.search(letters.folded(content.name)):
             notes.add("FROM_ROLE_FREE_MAIL", content.name[:100])
         if letters.looks_random(label) and not free:
             notes.add("FROM_RANDOM_DOMAIN", domain)

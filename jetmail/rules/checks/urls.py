@@ -19,6 +19,7 @@ from jetmail.rules.policy import Policy
 from jetmail.rules.symbols import symbols
 
 MAX_JUDGED = 100  # different hosts
+MANY_HOSTS = 6
 
 _NESTED = re.compile(r"[?&#;/=](?:[a-z_]{0,20}=)?https?(?::|%3a)", re.IGNORECASE)
 _ENCODED_LETTERS = re.compile(r"(?:%(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])){3}", re.IGNORECASE)
@@ -51,22 +52,28 @@ class Urls(ContentRule):
         ("URL_RECIPIENT_FRAGMENT", 2.5, "A link carries the recipient's address where only a forged sign-in page reads it."),
         ("URL_PROGRAM", 1.0, "A link leads straight to a program or an archive."),
         ("URL_HIDDEN_FOLDER", 1.5, "A link leads into the works of somebody's site, as pages put there by intruders do."),
-        ("URL_PICTURE_PLACE", 0.8, "Pictures come from a place where anybody can put them."),
+        ("URL_PICTURE_PLACE", 1.3, "Pictures come from a place where anybody can put them."),
         ("LINK_TEXT_HOST", 1.0, "A link shows one host and leads to another."),
         ("LINK_TEXT_BRAND", 3.0, "A link shows the host of a known company and leads elsewhere."),
-        ("LINKS_ONE_FOREIGN", 0.6, "Everything in the message leads to one place that is not the sender's."),
+        ("LINKS_ONE_FOREIGN", 0.8, "Everything in the message leads to one place that is not the sender's."),
+        ("LINKS_NOT_THE_BRAND", 2.2, "The message is from a known company's domain, and no link leads there."),
+        ("LINKS_ANSWER_FREE_MAIL", 1.5, "A link offers to write to a free mail account that is not the sender's."),
         ("LINKS_SAME", 0.5, "The same address stands behind nearly every link."),
     )  # fmt: skip
 
     def note(self, notes: Notes, facts: Facts, policy: Policy, message: Message) -> None:
         """See the class."""
         content = message.once(read_content)
+        self._answers(notes, content)
         if not content.urls:
             return
         places = self.maps.places
         own = content.registered
         seen: set[str] = set()
         hosted = 0
+        # Among many hosts (a digest, a newsletter with advertisements) one odd one says little.
+        registered = {hosts.registrable(host) for host in content.hosts}
+        notes.dilution = 1.0 if len(registered) <= MANY_HOSTS else max(0.3, MANY_HOSTS / len(registered))
         for url in content.urls:
             if url.host not in seen and len(seen) < MAX_JUDGED:
                 seen.add(url.host)
@@ -123,6 +130,15 @@ class Urls(ContentRule):
             notes.add("URL_MANY_LABELS", host)
         return is_hosted
 
+    def _answers(self, notes: Notes, content: Content) -> None:
+        free_mail = self.maps.places.free_mail
+        own = f"{content.local}@{content.domain}".lower()
+        written = {own, *(str(box.address).lower() for box in content.reply_to)}
+        for address in content.answers:
+            domain = address.rpartition("@")[2]
+            if domain in free_mail and address not in written and not content.is_list and content.registered not in free_mail:
+                notes.add("LINKS_ANSWER_FREE_MAIL", address)
+
     def _recipient(self, notes: Notes, facts: Facts, content: Content) -> None:
         for recipient in facts.recipients[:5]:
             address = str(recipient.address).lower()
@@ -153,6 +169,9 @@ class Urls(ContentRule):
             elif led != own and shown != own:
                 notes.add("LINK_TEXT_HOST", f"{link.shown} -> {link.url.host}")
         registered = {hosts.registrable(host) for host in content.hosts}
+        brand = brands.of_domain(content.domain) if content.domain and content.links else ""
+        if brand and not content.is_list and not any(brands.owns(brand, host) for host in content.hosts):
+            notes.add("LINKS_NOT_THE_BRAND", f"{content.domain} -> {content.hosts[0]}")
         if len(registered) == 1 and own and own not in registered and content.links:
             notes.add("LINKS_ONE_FOREIGN", content.hosts[0])
         if len(content.links) >= 3 and len({link.url.raw for link in content.links}) == 1:

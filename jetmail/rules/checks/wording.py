@@ -23,13 +23,16 @@ _WORTH = {
     "wallet": (0.6, 1.0, 1.3, 1.5),
     "prize": (0.5, 1.0, 1.3, 1.5),
     "fund": (0.0, 0.2, 0.6, 1.0, 1.3, 1.5),
-    "adult": (0.35, 1.0, 1.3),
+    "adult": (0.2, 1.0, 1.3),
     "extortion": (0.0, 0.5, 1.0, 1.4),
     "health": (0.35, 1.0, 1.3),
     "offer": (0.4, 0.8, 1.2, 1.5),
     "file": (0.4, 1.0),
+    "court": (0.5, 1.0, 1.3),
+    "parcel": (0.7, 1.0, 1.3),
 }
 _ANY = (1.0,)
+LONG = 6_000  # characters; past that a text has room for every theme
 
 
 @implementer(IRule)
@@ -58,10 +61,11 @@ class Wording(ContentRule):
         """See the class."""
         content = message.once(read_content)
         themes = self.maps.wording.themes(f"{letters.folded(content.name)}: {content.folded_subject} . {content.text}")
+        dilution = 0.6 if len(content.structure.text) > LONG else 1.0
         for theme, count in themes.items():
             word = f"WORDING_{theme.upper()}"
             worth = _WORTH.get(theme, _ANY)
             if factor := worth[min(count, len(worth)) - 1]:
-                notes.add(word, f"{count} signs", factor)
+                notes.add(word, f"{count} signs", factor * dilution)
         if themes.get("extortion", 0) >= 2 and _BITCOIN.search(content.structure.text[:50_000]):
             notes.add("WORDING_EXTORTION_COIN")
