@@ -1,1 +1,1 @@
-"""The statistical filter: features of a message, the model that weighs them, the scale its answer is given on. Pure (design 6, docs/classifier.md)."""
+"""The statistical filter: features of a message, the model that weighs them, the scale of its answer. Pure (design 6, docs/classifier.md)."""

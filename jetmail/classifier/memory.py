@@ -45,6 +45,13 @@ class Memory:
         else:
             kept[_scattered(self._turn + 1) % MAX_KEPT] = found
 
+    def copy(self) -> Memory:
+        """Another one, equal to this."""
+        other = Memory()
+        other._kept = (list(self._kept[0]), list(self._kept[1]))
+        other._turn = self._turn
+        return other
+
     def dump(self) -> bytes:
         """Octets to keep."""
         pieces = [_COUNT.pack(self._turn & 0xFFFFFFFF)]

@@ -126,8 +126,12 @@ class Model:
             adjust(weights, pace, is_spam)
             self.weights[part], self.pace[part] = weights, pace
 
+    def copy(self) -> Model:
+        """Another one, equal to this: to be written down on a thread while this one goes on learning."""
+        return Model(self.weights.copy(), self.spam, self.ham, self.seq, self.journal, self.pace.copy(), self.memory.copy())
+
     def dump(self) -> bytes:
-        """Octets to keep."""
+        """Octets to keep; takes some 40 ms."""
         return _packed(self, _EXACT, self.weights.astype("<f4").tobytes() + self.pace.astype("<f4").tobytes() + self.memory.dump())
 
     def dump_seed(self) -> bytes:

@@ -1,4 +1,4 @@
-"""The seed: what a fresh appliance knows before anybody taught it. Made by `jetmail train-seed` from public mail and from the texts beside this module.
+"""The seed: what a fresh appliance knows before anybody taught it. Made by `jetmail train-seed` of public mail and the texts beside this module.
 
 `ordinary.txt` and `unwanted.txt` are written by ourselves: short mail of many kinds, subject first, separated by lines of '---', with words in
 braces that `texts` fills from fixed lists. Old public collections know no receipts, resets and sign-in notices, and would take them for spam.

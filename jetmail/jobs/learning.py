@@ -197,10 +197,14 @@ class Learner:
         is_new = model.seq != self._saved
         if is_new:
             seq = model.seq
-            await self._executor.run(write_whole, self._path, model.dump(), f".new-{seq}")
+            await self._executor.run(_keep, self._path, model.copy())
             self._saved = seq
         await self._db.run(learning.forget_general, self._saved)
         return is_new
+
+
+def _keep(path: Path, model: Model) -> None:
+    write_whole(path, model.dump(), f".new-{model.seq}")
 
 
 def write_whole(path: Path, octets: bytes, suffix: str = ".new") -> None:

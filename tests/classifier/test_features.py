@@ -53,7 +53,10 @@ def test_halves() -> None:
 def test_encodings_do_not_matter() -> None:
     """The same text in base64, in quoted-printable and in HTML gives nearly the same text features."""
     plain = b"MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\nSch\xc3\xb6ne Gr\xc3\xbc\xc3\x9fe an alle, bis morgen im Garten\n"
-    quoted = b"MIME-Version: 1.0\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\nSch=F6ne Gr=FC=DFe an alle, bis morgen im =\nGarten\n"
+    quoted = (
+        b"MIME-Version: 1.0\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n"
+        b"Sch=F6ne Gr=FC=DFe an alle, bis morgen im =\nGarten\n"
+    )
     html = (
         b"MIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n<p>Sch&ouml;ne <b>Gr\xc3\xbc\xc3\x9fe</b>   an alle,\nbis morgen im Garten\n"
     )
