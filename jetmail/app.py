@@ -82,18 +82,18 @@ from jetmail.web.site import WebOptions, WebServices, make_site
 
 
 class Appliance(Service):
-    """Everything. `announce` is told one line when all is open; `environ` is where systemd left word of its sockets."""
+    """Everything. `announce` is told one line when all is open."""
 
     name = "jetmail"
     log = Logger()
 
-    def __init__(self, config: Config, reactor: Any, announce: Callable[[str], None] = lambda line: None, environ: Any = os.environ) -> None:
+    def __init__(self, config: Config, reactor: Any, announce: Callable[[str], None] = lambda line: None) -> None:
         self.config = config
         self.reactor = reactor
         self._announce = announce
         self.hostname = config.server.hostname or host.full_hostname()
         self._owner = host.identity(config.server.user, config.server.group)
-        self._inherited = host.inherited_sockets(environ, os.getpid())
+        self._inherited = host.inherited_sockets(host.first_environment(), os.getpid())
         self._chain = registry.load(config.rules_file)
         self.scores = symbols.load(config.file.parent / "scores.toml", self._chain.symbols)
         self._dns_options = wiring.dns_options(config)

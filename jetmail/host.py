@@ -60,6 +60,16 @@ class OwnEndpoints:
         return bound is not None and (address in bound or ("" in bound and is_own_address(address)))
 
 
+def first_environment(path: str = "/proc/self/environ") -> dict[str, str]:
+    """The environment this process was started with. systemd's word of its sockets is taken out of os.environ by the framework's own support for
+    socket activation as soon as its endpoints are imported, so os.environ is the wrong place to look."""
+    try:
+        pairs = Path(path).read_bytes().split(b"\0")
+    except OSError:
+        return dict(os.environ)
+    return {os.fsdecode(name): os.fsdecode(value) for name, equals, value in (pair.partition(b"=") for pair in pairs) if equals}
+
+
 def inherited_sockets(environ: Mapping[str, str], pid: int) -> dict[int, list[int]]:
     """Port -> descriptors of the listening TCP sockets systemd opened for us; empty without socket activation. Raises ConfigError."""
     if environ.get("LISTEN_PID") != str(pid):
