@@ -28,7 +28,7 @@ def test_default_chain_loads() -> None:
     assert names.index("domain") < names.index("recipient") < names.index("early-block")
     assert names[-1] == "thresholds"
     lists = [row["level"] for row in rows if row["kind"] == "list" and row["stage"] == "content"]
-    assert lists == ["appliance"] * 2 + ["account"] * 2 + ["address"] * 2 + ["domain"] * 2
+    assert lists == ["appliance"] * 3 + ["account"] * 2 + ["address"] * 2 + ["domain"] * 2
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
