@@ -30,19 +30,24 @@ from twisted.python.components import Componentized
 from jetmail import config as configuration
 from jetmail import host, logs, wiring
 from jetmail.actions.access import Actor
+from jetmail.actions.findings import explain
 from jetmail.config import Config
 from jetmail.dns import Resolver
 from jetmail.errors import ConfigError, StoreError
+from jetmail.inbound.activity import Activity
+from jetmail.inbound.blocking import Blocking
 from jetmail.inbound.connections import Connections
 from jetmail.inbound.contacts import Contacts
 from jetmail.inbound.greylist import Greylist
 from jetmail.inbound.ldap import Directory as LdapDirectory
 from jetmail.inbound.listener import Listeners, SmtpFactory
-from jetmail.inbound.login import NoAccounts
+from jetmail.inbound.login import DirectoryLogin
 from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Peer
 from jetmail.inbound.policies import PolicyBook
+from jetmail.inbound.quota import Meter
 from jetmail.inbound.services import ReceiverOptions, ReceiverServices
+from jetmail.inbound.submission import Submissions
 from jetmail.inbound.tls import CertificateFiles, ServerTls, ensure_certificate
 from jetmail.inbound.transaction import Receiver
 from jetmail.inbound.verification import Verification
@@ -52,6 +57,7 @@ from jetmail.jobs.contacts import ContactsJob
 from jetmail.jobs.learning import Learner, LearningJob
 from jetmail.jobs.quarantine import QuarantineJob
 from jetmail.jobs.retention import RetentionJob
+from jetmail.jobs.returned import ReturnedJob
 from jetmail.jobs.scheduler import Scheduler
 from jetmail.jobs.vacuum import VacuumJob
 from jetmail.mail.address import AddressError, parse
@@ -161,19 +167,29 @@ class Appliance(Service):
             Logger("jetmail.outbound.queue"),
             on_outcome=self._count,
         )
+        book = PolicyBook(self.directory)
+        self.activity = Activity(self.db, reactor, *wiring.sending_limits(config))
+        self.activity.on_over = Blocking(self.db, self.directory, book, IQueueDoor(self.queue), self.hostname, reactor.seconds, self.make_uid)
+        self.submissions = Submissions(
+            wiring.submission_options(config, self.hostname), self.directory, Meter(self.db), self.activity, self.resolver, reactor
+        )
+        login = DirectoryLogin(
+            self.directory, IExecutor(self.executor), reactor, self.entropy.token(32), wiring.login_options(config), on_login=self.activity.seen
+        )
         self.services = ReceiverServices(
             hostname=self.hostname,
             db=IDatabase(self.db),
-            book=PolicyBook(self.directory),
+            book=book,
             judge=self.judge,
             content=IContentStore(self.content),
             queue=IQueueDoor(self.queue),
-            login=ILogin(NoAccounts(reactor)),
+            login=ILogin(login),
             clock=reactor,
             make_uid=self.make_uid,
             first_retry=self.queue.first_retry,
             has_room=self.content.has_room,
             options=ReceiverOptions(inline_limit=config.store.inline_limit),
+            submissions=self.submissions,
             contacts=self.contacts,
             on_accepted=self.metrics.accepted,
             on_refused=self.metrics.refused,
@@ -190,6 +206,7 @@ class Appliance(Service):
                 QuarantineJob(self.db, self.content, reactor.seconds, config.store.quarantine_days),
                 LearningJob(self.db, self.learner, reactor.seconds),
                 ContactsJob(self.db, reactor.seconds, self.contacts.greylist.expire),
+                ReturnedJob(self.db, self.activity.returned),
                 VacuumJob(self.db),
                 CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
             ],
@@ -248,7 +265,8 @@ class Appliance(Service):
             "listeners": lambda: bool(self.listeners.ports),
         }
         return WebServices(
-            self.db, Actor.sysadmin("local", "portal"), self.reactor, self.reactor.seconds, self._make_reference, metrics, checks
+            self.db, Actor.sysadmin("local", "portal"), self.reactor, self.reactor.seconds, self._make_reference, metrics, IContentStore(self.content),
+            IExecutor(self.executor), lambda found, recipients: explain(found, self.scores, recipients), checks,
         )
 
     # small things handed to rooms
@@ -273,7 +291,8 @@ class Appliance(Service):
 
     def _destinations(self, domain: str) -> Any:
         policy = self.directory.policy_for(domain)
-        return policy.destinations if policy is not None else ()
+        # A domain that is only claimed must not draw the mail our users send there to wherever its claimant says.
+        return policy.destinations if policy is not None and policy.is_verified else ()
 
     def _behind_alias(self, address: str) -> Any:
         try:
@@ -341,6 +360,7 @@ class Appliance(Service):
         await self.scheduler.stop()
         await self.contacts.greylist.flush()
         await self.learner.stop()
+        await self.activity.flush()
         for port in (self._pages, self._wake_up):
             if port is not None:
                 await maybeDeferred(port.stopListening)

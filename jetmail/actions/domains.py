@@ -225,7 +225,7 @@ def found(conn: Connection, actor: Actor, verb: str, name: str) -> Domain:
 
 def warnings(conn: Connection, domain: Domain) -> tuple[str, ...]:
     """What is allowed and probably not meant."""
-    told = []
+    told: list[str] = []
     if domain.kind == "alias":
         return ("not verified: mail for it is refused",) if domain.verified_at is None else ()
     own = settings.get(conn, "thresholds", {})

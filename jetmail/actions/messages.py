@@ -15,6 +15,7 @@ from jetmail.actions import access
 from jetmail.actions.access import Actor, Reach
 from jetmail.errors import NotFoundError
 from jetmail.interfaces import IContentStore, IDatabase
+from jetmail.mail.status import Status
 from jetmail.spool.content import chunks
 from jetmail.store.database import Connection
 from jetmail.store.traffic import messages
@@ -57,8 +58,8 @@ async def _show(db: IDatabase, actor: Actor, uid: str) -> Shown:
 
 async def _raw(db: IDatabase, actor: Actor, uid: str, store: IContentStore) -> Iterator[bytes]:
     seen: Reach = db.read(access.reach, actor)
-    content: Content = await db.search(_content, seen, uid)
-    return chunks(content, store)
+    found: Content = await db.search(content, seen, db.read(access.reach, actor, access.KEPT), uid)
+    return chunks(found, store)
 
 
 def _shown(conn: Connection, seen: Reach, uid: str) -> Shown:
@@ -76,8 +77,17 @@ def _shown(conn: Connection, seen: Reach, uid: str) -> Shown:
     return Shown(message, theirs, tuple(event for event in timeline if event.delivery_id is None or event.delivery_id in ids))
 
 
-def _content(conn: Connection, seen: Reach, uid: str) -> Content:
+def content(conn: Connection, seen: Reach, refused: Reach, uid: str) -> Content:
+    """The octets of a message that came to somebody the reader may see (`seen`); refused spam of which a copy is kept is for those who may see that
+    (`refused`: access.KEPT). Raises NotFoundError."""
     shown = _shown(conn, seen, uid)
-    if shown.message.content_id is None:
+    if shown.message.content_id is None or not any(_is_theirs(item, seen, refused) for item in shown.deliveries):
         raise NotFoundError(f"the content of {uid} is not kept any more")
     return messages.content(conn, shown.message.content_id)
+
+
+def _is_theirs(item: DeliveryRow, seen: Reach, refused: Reach) -> bool:
+    """What was refused for somebody is not theirs to read because others got it."""
+    if seen.everything or item.status in (Status.RECEIVED, Status.QUEUED, Status.QUARANTINED, Status.DELIVERED):
+        return True
+    return item.status == Status.SPAM and item.held and refused.covers(item.domain, item.recipient)

@@ -99,6 +99,6 @@ def _change(conn: Connection, actor: Actor, now: float, name: str, changes: Mapp
     before = dict(stored) if isinstance(stored, Mapping) else {}
     after = {field: value for field, value in (before | dict(changes)).items() if value is not None}
     settings.put(conn, SETTING, after or None)
-    told = {field: {"from": before.get(field), "to": after.get(field)} for field in changes if before.get(field) != after.get(field)}
+    told: dict[str, object] = {field: {"from": before.get(field), "to": after.get(field)} for field in changes if before.get(field) != after.get(field)}
     access.record(conn, actor, now, "thresholds.set", "thresholds", told)
     return _show(conn, actor, name, defaults)

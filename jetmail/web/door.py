@@ -49,6 +49,12 @@ MISDIRECTED_REQUEST = 421
 log = Logger()
 
 
+def framing(sources: str) -> tuple[str, str]:
+    """The header field of every answer, for a page that has frames of these sources."""
+    policy = dict(SECURITY_HEADERS)[b"Content-Security-Policy"].decode()
+    return "Content-Security-Policy", f"{policy}; frame-src {sources}"
+
+
 def host_name(header: str) -> str:
     """The Host header's name in lower case without its port and final dot; '' when it is no host (RFC 9110 7.2)."""
     if header.startswith("["):

@@ -59,6 +59,12 @@ def visible(text: object) -> str:
     return _UNSEEN.sub(lambda found: chr(0x2400 + ord(found[0])) if found[0] < " " else "\ufffd", plain)
 
 
+def lines(text: object) -> Markup:
+    """`visible`, but its line ends and tabs stay what they are: for text shown as it was written."""
+    plain = str(text).replace("\r\n", "\n").replace("\r", "\n")
+    return Markup("\n").join("\t".join(visible(piece) for piece in line.split("\t")) for line in plain.split("\n"))
+
+
 def iso(seconds: float) -> str:
     """An instant as machines read it: '2026-11-20T07:25:03.120Z'."""
     return _utc(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -92,7 +98,13 @@ REASONS = {
     "domain-disabled": "the domain is switched off",
     "blocked": "a block rule",
     "blocklist": "a block list",
+    "acl": "the user may not send from that domain",
+    "not-owned": "not an address of that person",
+    "quota": "the user's quota is used up",
+    "abuse": "the sender is blocked for abuse",
+    "spf-invalid": "the domain has not published SPF as asked",
     "virus": "malware",
+    "dmarc": "the author's domain wants such mail refused",
     "spam": "score reached the reject threshold",
     "suspect": "score reached the spam threshold",
     "greylist": "first contact, asked to come again",
@@ -179,7 +191,7 @@ class Renderer:
             lstrip_blocks=True,
             finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else visible(value),
         )
-        self._environment.filters.update(stamp=stamp, span=span, size=size, count=count, status=status, reason=reason, ahead=self._ahead)
+        self._environment.filters.update(stamp=stamp, span=span, size=size, count=count, status=status, reason=reason, lines=lines, ahead=self._ahead)
         self._environment.globals.update(
             brand=options.brand,
             poll_interval=options.poll_interval,

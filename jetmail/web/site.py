@@ -18,14 +18,15 @@ from twisted.web.iweb import IRequest
 from jetmail import resources
 from jetmail.actions.access import Actor
 from jetmail.errors import NotFoundError
-from jetmail.interfaces import IDatabase
+from jetmail.interfaces import IContentStore, IDatabase, IExecutor
 from jetmail.web.answer import Answer, Guard
 from jetmail.web.door import DoorSite
 from jetmail.web.metrics import Metrics
 from jetmail.web.options import WebOptions
 from jetmail.web.pages.logs import LogPages
-from jetmail.web.pages.message import MessagePage
+from jetmail.web.pages.message import Explain, MessagePage
 from jetmail.web.pages.monitor import Check, MonitorPages
+from jetmail.web.pages.preview import PreviewPage
 from jetmail.web.pages.queue import QueuePages
 from jetmail.web.render import Renderer, StaticFile, load_static
 
@@ -37,6 +38,7 @@ class WebServices:
     """What the site needs of the process.
 
     `clock`: the reactor's time, for limits. `wall`: epoch seconds. `make_reference`: a short unpredictable word for the log. `actor`: who asks.
+    `content`: where large content is. `executor`: threads for what takes longer than a page may. `explain`: findings in sentences (actions.findings).
     `checks`: what /healthz asks, by name: 'store', 'queue', 'listeners'; each answers True when well, or a Deferred of it.
     """
 
@@ -46,6 +48,9 @@ class WebServices:
     wall: Callable[[], float]
     make_reference: Callable[[], str]
     metrics: Metrics
+    content: IContentStore
+    executor: IExecutor
+    explain: Explain
     checks: dict[str, Check]
 
 
@@ -56,13 +61,15 @@ def make_site(options: WebOptions, services: WebServices) -> DoorSite:
     app = Klein()
     guard = Guard(app, renderer, services.clock, options.answer_timeout, services.make_reference)
     logs = LogPages(services.db, services.actor, renderer, services.wall, options.page_size)
-    message = MessagePage(services.db, services.actor, renderer)
+    message = MessagePage(services.db, services.actor, renderer, services.explain)
+    preview = PreviewPage(services.db, services.actor, services.content, services.executor, renderer)
     queue = QueuePages(services.db, services.actor, renderer, services.wall, options.page_size)
     monitor = MonitorPages(services.db, services.actor, services.metrics, services.checks, services.clock, services.wall)
     guard.route("/", _home)
     guard.route("/logs", logs.page)
     guard.route("/logs/rows", logs.rows)
     guard.route("/messages/<uid>", message.page)
+    guard.route("/messages/<uid>/preview", preview.page)
     guard.route("/queue", queue.page)
     guard.route("/queue/rows", queue.rows)
     guard.route("/healthz", monitor.health)

@@ -146,7 +146,8 @@ def test_pages(browser: Any, portal: Portal, width: int, scheme: str) -> None:
         "nothing": "/logs?subject=zebra",
         "queue": "/queue",
         "nowhere": "/nowhere",
-        **{f"message-{word}": f"/messages/{portal.uids[word]}" for word in ("queued", "mixed", "spam", "nasty")},
+        **{f"message-{word}": f"/messages/{portal.uids[word]}" for word in ("queued", "mixed", "spam", "quarantined", "nasty")},
+        **{f"preview-{view}": f"/messages/{portal.uids['quarantined']}/preview?view={view}" for view in ("message", "text", "headers", "parts")},
     }
     with Tab(browser, width, scheme) as tab:
         for name, address in pages.items():
@@ -156,6 +157,25 @@ def test_pages(browser: Any, portal: Portal, width: int, scheme: str) -> None:
             assert tab.serious() == [], name
         allowed = ("status of 404", "status of 400")  # the browser's own word on the error pages above
         assert [text for text in tab.complaints if not any(word in text for word in allowed)] == []
+
+
+def test_preview(browser: Any, portal: Portal) -> None:
+    """A stranger's letter is shown and does nothing: no request leaves, no script of it runs, no link can be followed; the views change in place."""
+    with Tab(browser) as tab:
+        asked: list[str] = []
+        tab.page.on("request", lambda request: asked.append(request.url))
+        tab.page.goto(f"{portal.url}/messages/{portal.uids['quarantined']}")
+        tab.page.locator("iframe").scroll_into_view_if_needed()
+        frame = tab.page.frame_locator("iframe[name=preview]")
+        frame.get_by_text("Congratulations!").wait_for()
+        assert frame.locator("a, form, input, script, iframe, svg").count() == 0
+        assert frame.locator("img").evaluate("image => image.src").startswith("data:image/png")
+        tab.page.get_by_role("link", name="Headers", exact=True).click()
+        frame.get_by_text("MIME-Version").wait_for()
+        tab.page.get_by_role("link", name="Parts", exact=True).click()
+        frame.get_by_text("claim form.pdf.zip").wait_for()
+        assert [url for url in asked if not url.startswith((portal.url, "data:"))] == []
+        assert tab.complaints == []
 
 
 def test_schemes_differ(browser: Any, portal: Portal) -> None:

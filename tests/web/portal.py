@@ -10,6 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.actions.access import Actor
+from jetmail.actions.findings import unexplained
+from jetmail.offload import InlineExecutor
+from jetmail.spool.files import MemoryStore
 from jetmail.web.door import DoorSite
 from jetmail.web.metrics import Metrics
 from jetmail.web.site import WebOptions, WebServices, make_site
@@ -29,12 +32,16 @@ class PortalTestCase(SynchronousTestCase):
         self.addCleanup(self.db.close)
         self.metrics = Metrics(CollectorRegistry())
         self.checks: dict[str, Any] = {"store": lambda: True, "queue": lambda: True, "listeners": lambda: True}
+        self.content = MemoryStore(lambda: "x")
         self.site = self.make(self.db)
 
     def make(self, db: Any) -> DoorSite:
         """A site over this store."""
         references = (f"ref-{number}" for number in count(1))
-        services = WebServices(db, self.actor, self.clock, lambda: seed.NOW, lambda: next(references), self.metrics, self.checks)
+        services = WebServices(
+            db, self.actor, self.clock, lambda: seed.NOW, lambda: next(references), self.metrics, self.content, InlineExecutor(), unexplained,
+            self.checks,
+        )
         return make_site(self.options, services)
 
     def seed(self) -> dict[str, str]:

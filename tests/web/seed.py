@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -13,6 +14,52 @@ from jetmail.store.traffic.messages import Content, NewDelivery, NewMessage
 
 NOW = 1_795_161_600.0  # 2026-11-20 08:00:00 UTC
 NASTY = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
+
+
+PLAIN = b"Subject: x\r\nFrom: A <a@example.net>\r\n\r\nHello,\r\nthis is only text.\r\n"
+DOT = base64.b64encode(
+    bytes.fromhex("89504e470d0a1a0a0000000d49484452000000080000000801000000001c2bae4f0000000f4944415408d763f8cf00824cb8010036d602ff2a4d5d5c")
+    + b"\x00" * 4 + b"IEND\xaeB`\x82"
+)  # fmt: skip
+LETTER = b"""From: "Prize Office" <winner@lottery.example>\r
+To: m.okafor@demo.test\r
+Subject: =?utf-8?q?You_have_been_selected_=E2=9C=89_claim_within_24_h?=\r
+Date: Fri, 20 Nov 2026 07:11:40 +0000\r
+MIME-Version: 1.0\r
+X-Spam-Score: 7.00\r
+Content-Type: multipart/mixed; boundary=outer\r
+\r
+--outer\r
+Content-Type: multipart/related; boundary=inner\r
+\r
+--inner\r
+Content-Type: text/html; charset=utf-8\r
+\r
+<html><head><style>@import url(http://track.lottery.example/x.css); .a{display:none}</style><script>document.title="run"</script></head>\r
+<body bgcolor="#fdf6e3" onload="alert(1)"><table width="600" cellpadding="8" style="border:1px solid #d0a020;border-collapse:collapse">\r
+<tr><td bgcolor="#d0a020" style="color:#ffffff;font-size:22px"><b>Congratulations!</b></td></tr>\r
+<tr><td>Dear customer,<p>your address was drawn as a <strong>winner of 2.400.000 EUR</strong>. To claim it\r
+<a href="http://claim.lottery.example/go?id=77" onclick="x()">sign in at https://bank.example</a> within 24 hours.\r
+<p><img src="http://track.lottery.example/pixel.gif?m=okafor" width=1 height=1><img src="cid:seal@lottery" alt="seal" width="64">\r
+<font size=1 color="#fefefe">bayes poison nobody should see</font>\r
+<form action="http://claim.lottery.example/"><input name=pw type=password placeholder="Password"><button>Claim now</button></form>\r
+<iframe src="http://claim.lottery.example/"></iframe><svg onload=alert(1)><a href="javascript:alert(1)">more</a></svg></td></tr></table>\r
+<a href="https://xn--bnk-0na.example/">Unsubscribe</a></body></html>\r
+--inner\r
+Content-Type: image/png; name=seal.png\r
+Content-ID: <seal@lottery>\r
+Content-Transfer-Encoding: base64\r
+\r
+""" + DOT + b"""\r
+--inner--\r
+--outer\r
+Content-Type: application/zip; name="claim form.pdf.zip"\r
+Content-Disposition: attachment; filename="claim form.pdf.zip"\r
+Content-Transfer-Encoding: base64\r
+\r
+UEsDBBQAAAAIAA==\r
+--outer--\r
+"""
 
 
 def store(path: str) -> InlineDatabase:
@@ -35,7 +82,7 @@ def message(conn: Connection, number: int, received: float, sender: str, subject
         "received": received,
         "sender": sender,
         "size": 4_321,
-        "content": Content(4_321, b"Subject: x\r\n\r\n") if any(item.status == "queued" for item in deliveries) else None,
+        "content": Content(len(PLAIN), PLAIN) if any(item.status == "queued" for item in deliveries) else None,
         "deliveries": deliveries,
         "header_from": sender,
         "subject": subject,
@@ -189,7 +236,8 @@ def busy_morning(conn: Connection, hostile: bool = True) -> dict[str, str]:
         "You have been selected ✉ claim within 24 h",
         delivery("m.okafor@demo.test", "quarantined", reason="suspect"),
         score=7.0,
-        findings=json.dumps(findings),
+        findings=json.dumps([*findings, {"symbol": "QUARANTINE", "score": 0.0, "detail": "suspect", "rule": "thresholds"}]),
+        content=Content(len(LETTER), LETTER),
     )
     put(
         2_200,

@@ -3,22 +3,26 @@
 An event of a kind this page does not know is still shown, with all it says: what happened must never be hidden because a page is older than the
 part that wrote it. Private detail of findings is shown here, to the people who may see the message, and nowhere else.
 
+Its content, where it is kept, is shown in a frame (pages.preview); this page may frame itself and nobody else.
+
 An unknown uid, and one out of the actor's scope, is 404.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.web.iweb import IRequest
 
 from jetmail.actions.access import Actor
+from jetmail.actions.findings import Explained, unexplained
 from jetmail.actions.messages import show
 from jetmail.interfaces import IDatabase
 from jetmail.mail.status import Status
 from jetmail.web.answer import Answer
+from jetmail.web.door import framing
 from jetmail.web.render import Renderer, reason, size, span, stamp
 
 REFUSED = (Status.REJECTED, Status.BLOCKED, Status.SPAM, Status.QUARANTINED)
@@ -55,13 +59,18 @@ SAID_OF_REPORT = frozenset({"action", "uid", "to"})
 SAID = ROUTE | {"reason", "reply", "findings"}
 
 
+Explain = Callable[[Sequence[Any], Sequence[str] | None], tuple[Explained, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A line of the table of findings; `score` with its sign."""
+    """A line of the table of findings; `text` is the public sentence, `score` with its sign, `recipient` where it is about one of several."""
 
     symbol: str
+    text: str
     detail: str
     score: str
+    recipient: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +93,11 @@ class Step:
 class MessagePage:
     """The page, for one actor."""
 
-    def __init__(self, db: IDatabase, actor: Actor, renderer: Renderer) -> None:
+    def __init__(self, db: IDatabase, actor: Actor, renderer: Renderer, explain: Explain) -> None:
         self._db = db
         self._actor = actor
         self._renderer = renderer
+        self._explain = explain
 
     async def page(self, request: IRequest, uid: str) -> Answer:
         """The message of that uid. Raises NotFoundError."""
@@ -99,10 +109,11 @@ class MessagePage:
             message=message,
             deliveries=deliveries,
             summary=list(dict.fromkeys(item.status for item in deliveries)) or ["rejected" if message.response.startswith("5") else "received"],
-            steps=list(timeline(message, deliveries, shown.timeline)),
+            steps=list(timeline(message, deliveries, shown.timeline, self._explain)),
+            has_content=shown.has_content,
             facts=facts(message),
         )
-        return Answer(body)
+        return Answer(body, headers=(framing("'self'"),))
 
 
 def facts(message: Any) -> list[tuple[str, object]]:
@@ -127,16 +138,16 @@ def facts(message: Any) -> list[tuple[str, object]]:
     return [(name, value) for name, value in given if value]
 
 
-def timeline(message: Any, deliveries: Sequence[Any], events: Sequence[Any]) -> Iterator[Step]:
+def timeline(message: Any, deliveries: Sequence[Any], events: Sequence[Any], explain: Explain = unexplained) -> Iterator[Step]:
     """The steps, oldest first. A recipient is named only where there is more than one."""
     names = {item.id: item.recipient for item in deliveries} if len(deliveries) > 1 else {}
     for event in events:
-        yield _step(event, names.get(event.delivery_id, ""), message)
+        yield _step(event, names.get(event.delivery_id, ""), message, explain)
         if event.kind == "received":
-            yield from _judgement(message, deliveries, {other.kind for other in events})
+            yield from _judgement(message, deliveries, {other.kind for other in events}, explain)
 
 
-def _step(event: Any, recipient: str, message: Any) -> Step:
+def _step(event: Any, recipient: str, message: Any, explain: Explain) -> Step:
     detail: Mapping[str, Any] = event.detail
     if event.kind == "received":
         client, helo, listener = detail.get("client"), detail.get("helo"), detail.get("listener")
@@ -166,7 +177,7 @@ def _step(event: Any, recipient: str, message: Any) -> Step:
         reason(str(detail["reason"])) if detail.get("reason") else "",
         (*_route(detail), *_rest(detail, SAID)),
         str(detail.get("reply") or ""),
-        _findings(detail.get("findings") or ()),
+        _findings(detail.get("findings"), explain, None),
     )
 
 
@@ -176,7 +187,7 @@ def _rest(detail: Mapping[str, Any], said: frozenset[str]) -> Iterator[str]:
             yield f"{name.replace('_', ' ')}: {value}"
 
 
-def _judgement(message: Any, deliveries: Sequence[Any], kinds: set[str]) -> Iterator[Step]:
+def _judgement(message: Any, deliveries: Sequence[Any], kinds: set[str], explain: Explain) -> Iterator[Step]:
     """What the rules said, which is kept with the message and not as an event."""
     rulings = {} if "ruling" in kinds else {item.recipient: item for item in deliveries if item.status in REFUSED and not item.attempts}
     if message.score is None and not message.findings and not rulings:
@@ -188,18 +199,18 @@ def _judgement(message: Any, deliveries: Sequence[Any], kinds: set[str]) -> Iter
     texts = [f"{Status(item.status).label}: {reason(item.reason)}" + (f", {item.recipient}" if several else "") for item in rulings.values()]
     if not texts and not message.findings:
         texts = ["Nothing was found against it"]
-    yield Step(message.received, title, "ruling", tone, "", "; ".join(texts[:10]), (), "", _findings(message.findings))
+    yield Step(message.received, title, "ruling", tone, "", "; ".join(texts[:10]), (), "", _findings(message.findings, explain, deliveries))
 
 
-def _findings(found: Any) -> tuple[Finding, ...]:
-    """Findings, the heaviest first. One that is damaged is shown as it is."""
-    lines = []
-    for item in found if isinstance(found, (list, tuple)) else ():
-        score = item.get("score", 0) if isinstance(item, dict) else 0
-        score = float(score) if isinstance(score, (int, float)) else 0.0
-        known = isinstance(item, dict) and "symbol" in item
-        lines.append((score, Finding(str(item["symbol"]), str(item.get("detail", "")), f"{score:+g}") if known else Finding("?", str(item), "")))
-    return tuple(line for _, line in sorted(lines, key=lambda line: -abs(line[0])))
+def _findings(found: Any, explain: Explain, deliveries: Sequence[Any] | None) -> tuple[Finding, ...]:
+    """Findings, the heaviest first, of the recipients seen here. One that is damaged is shown as it is."""
+    recipients = None if deliveries is None else [item.recipient for item in deliveries]
+    is_one = recipients is None or len(set(recipients)) < 2
+    explained = explain(found if isinstance(found, (list, tuple)) else (), recipients)
+    return tuple(
+        Finding(each.symbol, each.text, each.detail, "" if each.is_ruling or each.symbol == "?" else f"{each.score:+g}", "" if is_one else each.recipient)
+        for each in explained
+    )
 
 
 def _route(detail: Mapping[str, Any]) -> Iterator[str]:
