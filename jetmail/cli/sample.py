@@ -1,6 +1,7 @@
-"""etc/jetmail.toml, docs/configuration.md and docs/cli.md, made from what declares them: jetmail/config.py and the commands themselves.
+"""etc/jetmail.toml, etc/scores.toml and the pages docs/configuration.md, docs/cli.md and docs/findings.md, made from what declares them:
+jetmail/config.py, the commands and the rules themselves.
 
-    python -m jetmail.cli.sample        writes all three, in a checkout
+    python -m jetmail.cli.sample        writes all of them, in a checkout
 
 A test compares the files with what this makes, so no setting and no option is ever without its explanation.
 """
@@ -14,7 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jetmail import config
+from jetmail import config, resources
+from jetmail.rules import registry
+from jetmail.rules.symbols import Symbol
 
 _DOCS_HEAD = """\
 # Settings
@@ -23,6 +26,37 @@ _DOCS_HEAD = """\
 below. Unknown keys are refused, and every fault is listed at once (`jetmail check`). `jetmail config show` prints what is in force.
 
 Paths are relative to the directory that holds `etc/` and `var/`. Sizes are octets, times seconds.
+"""
+
+_SCORES_HEAD = """\
+# Weights of findings. Each symbol stands here with the weight it has when nothing is said; take the # away to change one (-100 to 100; 0 keeps the
+# finding and takes it out of the sum). docs/findings.md explains how they add up. Read when jetmail starts.
+
+[scores]
+"""
+
+_FINDINGS_HEAD = """\
+# Findings
+
+What the filter may find in a message, what each finding weighs, and the sentence people read when they ask why. The sum of all findings is held
+against the thresholds of the recipient's domain ([rules.md](rules.md)): 4 and a stranger comes back later, 6 and it is spam, 15 and it is
+refused. Weights are changed in `etc/scores.toml`.
+
+How they are meant to add up:
+
+- One sign is never proof, but for a program in an attachment. Weights under 1 are what honest mail does too; 2 and more is what it hardly ever
+  does.
+- Many signs of one kind are still one kind: each rule has a bound (`most` in `etc/rules.toml`), and where its findings pass it each counts for
+  less. So the words of a text alone, or its links alone, never make spam.
+- What means little alone and much together has a symbol of its own (Deceit).
+- One odd link among many hosts counts for less, and so does a theme in a long text: digests and newsletters quote all sorts.
+- Mailing lists rewrite From and Reply-To: on mail that says it comes from one, those differences are not counted.
+- Rules that look at content read the message once, in time that grows with its length only; what is nested, packed or repeated past a bound is a
+  finding itself.
+
+The lists behind them are in `etc/maps/`, and a file of that name in an appliance's own `etc/maps/` comes in place of the shipped one:
+`brands.toml` (names strangers like to wear, and whose domains may), `places.toml` (free mail, shorteners, hosting anybody can have, redirectors,
+risky suffixes), `wording.toml` (expressions by theme, in several languages).
 """
 
 _CLI_HEAD = """\
@@ -127,7 +161,39 @@ def _told(action: argparse.Action) -> str:
     return (action.help or "").replace("|", "\\|") + ("; required" if action.required and action.option_strings else "")
 
 
-FILES: dict[str, Callable[[], str]] = {"etc/jetmail.toml": config.example, "docs/configuration.md": markdown, "docs/cli.md": commands}
+def _symbols() -> dict[str, list[Symbol]]:
+    """Every symbol of the shipped chain, by its group."""
+    groups: dict[str, list[Symbol]] = {}
+    for symbol in registry.load(resources.defaults() / "rules.toml").symbols:
+        groups.setdefault(symbol.group, []).append(symbol)
+    return dict(sorted(groups.items()))
+
+
+def scores() -> str:
+    """etc/scores.toml."""
+    parts = [_SCORES_HEAD]
+    for group, declared in _symbols().items():
+        lines = [f"# {symbol.word} = {symbol.score:g}  # {symbol.text}" for symbol in sorted(declared, key=lambda each: each.word)]
+        parts.append(f"# {group}\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def findings() -> str:
+    """docs/findings.md."""
+    parts = [_FINDINGS_HEAD]
+    for group, declared in _symbols().items():
+        rows = [f"| `{symbol.word}` | {symbol.score:g} | {symbol.text} |" for symbol in sorted(declared, key=lambda each: each.word)]
+        parts.append(f"## {group}\n\n| symbol | weight | what it says |\n|---|---|---|\n" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+FILES: dict[str, Callable[[], str]] = {
+    "etc/jetmail.toml": config.example,
+    "etc/scores.toml": scores,
+    "docs/configuration.md": markdown,
+    "docs/cli.md": commands,
+    "docs/findings.md": findings,
+}
 
 if __name__ == "__main__":
     for file, make in FILES.items():

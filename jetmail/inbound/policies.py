@@ -1,7 +1,7 @@
 """From the directory to what the rules see: a Policy for each recipient, prepared once and kept while the directory stands still.
 
 Settings of the appliance that count here: `thresholds` ({reject_score, spam_score, defer_score}), `lists`, `lists:account:<id>`,
-`lists:address:<address>` and `lists:<domain>` ({allow: [...], block: [...]}). A stored rule or list entry that does not compile matches nothing, is
+`lists:address:<address>` and `lists:<domain>` ({allow: [...], block: [...]}), `attachments` and `attachments:<domain>` (rules.attachments). A stored rule or list entry that does not compile matches nothing, is
 named in Policy.faults and logged once per version of the directory.
 
 Raises StoreError when the store cannot be read.
@@ -17,6 +17,8 @@ from twisted.logger import Logger
 
 from jetmail.errors import UsageError
 from jetmail.mail.address import Address
+from jetmail.rules.attachments import NO_ATTACHMENT_POLICY, AttachmentPolicy
+from jetmail.rules.attachments import parse as parse_attachments
 from jetmail.rules.conditions import Conditions, compile_conditions
 from jetmail.rules.lists import NO_LISTS, Entries, Lists, parse_entries
 from jetmail.rules.policy import (
@@ -90,6 +92,7 @@ class PolicyBook:
             thresholds=_thresholds(own if isinstance(own, Mapping) else {}),
             appliance_lists=self._lists("lists", faults),
             rules=by_level(self._rules(Level.APPLIANCE, self._directory.rules("appliance"), faults)),
+            attachments=self._attachments("attachments", NO_ATTACHMENT_POLICY, faults),
             faults=tuple(faults),
         )
         self._tell(faults)
@@ -140,6 +143,7 @@ class PolicyBook:
             dmarc=DmarcMode(found.dmarc),
             account_lists=self._lists(f"lists:account:{found.account_id}", faults),
             domain_lists=self._lists(f"lists:{found.real}", faults),
+            attachments=self._attachments(f"attachments:{found.real}", self._appliance.attachments, faults),
             rules=(self._appliance.rules[Level.APPLIANCE], *by_level(rules)[1:]),
             faults=tuple(faults),
         )
@@ -182,6 +186,16 @@ class PolicyBook:
                     faults.append(f"{key}: {error}")
             sides.append(_joined(good))
         return Lists(*sides) if any(sides) else NO_LISTS
+
+    def _attachments(self, key: str, above: AttachmentPolicy, faults: list[str]) -> AttachmentPolicy:
+        stored = self._directory.setting(key)
+        if not stored:
+            return above
+        try:
+            return parse_attachments(stored)
+        except UsageError as error:
+            faults.append(f"{key}: {error}")
+            return above
 
     def _tell(self, faults: list[str]) -> None:
         for fault in faults:

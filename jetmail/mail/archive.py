@@ -1,6 +1,7 @@
 """What is in an archive, by its directory: names, sizes, what is locked, what lies inside what is inside. Nothing is written, nothing is run.
 
-Promises: never raises; reads at most MAX_MEMBERS names of an archive, unpacks at most MAX_UNPACKED octets in all and MAX_DEPTH archives deep, so that a
+Promises: never raises; reads at most MAX_MEMBERS names of an archive, unpacks at most MAX_UNPACKED octets in all and MAX_DEPTH archives deep, so
+that a
 bomb costs what a small archive costs; what was beyond a bound is named in `flaws`. Zip, gzip and tar are looked into, of RAR 4 and 5 and CAB the
 names are read; 7z keeps its names packed and is only known for what it is.
 """
@@ -45,7 +46,8 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The members, those of archives within archives after the archive they are in; and words of 'broken', 'bomb', 'members' (too many to list), 'depth', 'locked'
+    """The members, those of archives within archives after the archive they are in; and words of 'broken', 'bomb', 'members' (too many to
+    list), 'depth', 'locked'
     (something in it needs a password)."""
 
     members: tuple[Member, ...] = ()

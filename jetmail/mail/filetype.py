@@ -23,7 +23,13 @@ UNKNOWN = Kind("unknown", "unknown")
 TEXT = Kind("text", "text")
 PE, DOS, ELF, MACH_O = Kind("pe", "program"), Kind("dos", "program"), Kind("elf", "program"), Kind("mach-o", "program")
 ZIP, RAR, RAR5, SEVEN_ZIP, CAB, GZIP, TAR = (Kind(name, "archive") for name in ("zip", "rar", "rar5", "7z", "cab", "gzip", "tar"))
-OLE, OOXML, ODF, RTF, PDF = Kind("ole2", "document"), Kind("ooxml", "document"), Kind("odf", "document"), Kind("rtf", "document"), Kind("pdf", "document")
+OLE, OOXML, ODF, RTF, PDF = (
+    Kind("ole2", "document"),
+    Kind("ooxml", "document"),
+    Kind("odf", "document"),
+    Kind("rtf", "document"),
+    Kind("pdf", "document"),
+)
 HTML, SVG, XML = Kind("html", "page"), Kind("svg", "page"), Kind("xml", "text")
 JAR, APK = Kind("jar", "program"), Kind("apk", "program")
 
@@ -109,15 +115,22 @@ _SCRIPT = re.compile(
 )
 _MAIL = re.compile(rb"(?:[A-Za-z][A-Za-z0-9-]{1,40}: [^\r\n]{0,998}\r?\n(?:[ \t][^\r\n]{0,998}\r?\n)*){3}")
 
-_PROGRAM_EXTENSIONS = "exe com scr pif cpl msi msp msc dll sys ocx drv jar apk app deb rpm pkg dmg run bin gadget application appx appxbundle msix xll ax efi mst air chm hlp"
-_SCRIPT_EXTENSIONS = "js jse vbs vbe wsf wsh wsc sct ws hta bat cmd ps1 ps1xml ps2 psm1 psd1 sh bash csh py pyc pyw rb pl php reg inf job vb bas cs ade adp mde mdb ksh command applescript scpt workflow iqy slk theme diagcab library-ms search-ms settingcontent-ms appref-ms"
+_PROGRAM_EXTENSIONS = """
+    exe com scr pif cpl msi msp msc dll sys ocx drv jar apk app deb rpm pkg dmg run bin gadget application appx appxbundle msix xll ax efi
+    mst air chm hlp
+"""
+_SCRIPT_EXTENSIONS = """
+    js jse vbs vbe wsf wsh wsc sct ws hta bat cmd ps1 ps1xml ps2 psm1 psd1 sh bash csh py pyc pyw rb pl php reg inf job vb bas cs ade adp
+    mde mdb ksh command applescript scpt workflow iqy slk theme diagcab library-ms search-ms settingcontent-ms appref-ms
+"""
 _FAMILY_OF = {
     "program": _PROGRAM_EXTENSIONS,
     "script": _SCRIPT_EXTENSIONS,
     "shortcut": "lnk url scf desktop webloc website pif",
     "disk-image": "iso img vhd vhdx vmdk wim udf daa nrg mdf toast",
     "archive": "zip zipx rar r00 r01 7z gz tgz bz2 xz tar cab ace arj lzh lha z zst lz uue xxe b64 arc alz egg jar001",
-    "document": "doc docx docm dot dotx dotm xls xlsx xlsm xlsb xlt xltx xltm xlam xla ppt pptx pptm pps ppsx ppsm pot potm ppam sldm rtf pdf odt ods odp one onepkg pub vsd vsdx eps ps wps mht mhtml",
+    "document": "doc docx docm dot dotx dotm xls xlsx xlsm xlsb xlt xltx xltm xlam xla ppt pptx pptm pps ppsx "
+    "ppsm pot potm ppam sldm rtf pdf odt ods odp one onepkg pub vsd vsdx eps ps wps mht mhtml",
     "page": "html htm shtml xhtml svg xht htmlx",
     "picture": "png jpg jpeg gif bmp tif tiff ico webp heic avif",
     "sound": "mp3 wav ogg flac m4a aac wma",

@@ -23,9 +23,7 @@ MAX_SCRIPT = 64 * 1024
 MAX_TRIES = 10  # tags whose quotes do not add up; past that quotes are taken as letters
 
 # A tag with its attributes; a '>' within a quoted value does not end it. Every repetition is possessive: nothing is tried twice.
-_TAG = re.compile(
-    r"<(?:!--|(/?)([a-zA-Z][^\s/>]{0,40}+)((?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+)>|[/!?][^>]*+>|(?=[a-zA-Z]))"
-)
+_TAG = re.compile(r"<(?:!--|(/?)([a-zA-Z][^\s/>]{0,40}+)((?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+)>|[/!?][^>]*+>|(?=[a-zA-Z]))")
 _PLAIN_TAG = re.compile(r"<(?:!--|(/?)([a-zA-Z][^\s/>]{0,40}+)([^>]*+)>|[/!?][^>]*+>)")
 # What stands before a name is skipped, and _BLANK is cut from the end: a search that fails would be tried again from every blank.
 _BLANK = " \t\r\n\f\v/="
@@ -73,8 +71,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`text` is everything between tags, entities resolved, blocks on lines of their own; `hidden` the part of it that is kept from sight. `counts` of tags by
-    lower-case name. `forms`: where they are sent. `passwords`: fields for one. `refresh`: where a meta refresh leads. `script`: the code of all scripts.
+    """`text` is everything between tags, entities resolved, blocks on lines of their own; `hidden` the part of it that is kept from sight.
+    `counts` of tags by
+    lower-case name. `forms`: where they are sent. `passwords`: fields for one. `refresh`: where a meta refresh leads. `script`: the code of
+    all scripts.
     `letter_references`: letters of ASCII written as numbers, which nobody needs to."""
 
     text: str = ""
@@ -168,8 +168,11 @@ class _Reader:
             self._say(tail[: opened.start()] if opened else tail)
         self._end_link()
         references = len(_LETTER_REFERENCE.findall(html)) if "&#" in html else 0
-        return Page(resolved("".join(self.text)), resolved("".join(self.hidden)), tuple(self.links), tuple(self.images), self.counts, tuple(self.forms),
-                    self.passwords, self.refresh, self.base, "\n".join(self.script), references, self.has_tiny, self.has_ink)  # fmt: skip
+        text, hidden, script = resolved("".join(self.text)), resolved("".join(self.hidden)), "\n".join(self.script)
+        return Page(
+            text, hidden, tuple(self.links), tuple(self.images), self.counts, tuple(self.forms), self.passwords, self.refresh, self.base, script,
+            references, self.has_tiny, self.has_ink,
+        )  # fmt: skip
 
     def _say(self, text: str) -> None:
         self.text.append(text)
@@ -226,7 +229,9 @@ class _Reader:
         elif name == "img":
             self.link_image = True
             if len(self.images) < MAX_IMAGES:
-                self.images.append(Image(given.get("src", "").strip()[:MAX_TARGET], _number(given.get("width", "")), _number(given.get("height", ""))))
+                self.images.append(
+                    Image(given.get("src", "").strip()[:MAX_TARGET], _number(given.get("width", "")), _number(given.get("height", "")))
+                )
         elif name == "input":
             self.passwords += given.get("type", "").strip().lower() == "password"
         elif name == "form":

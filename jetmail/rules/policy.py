@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from jetmail.rules.attachments import NO_ATTACHMENT_POLICY, AttachmentPolicy
 from jetmail.rules.conditions import Conditions
 from jetmail.rules.lists import NO_LISTS, Lists
 from jetmail.rules.verdict import Level
@@ -87,7 +88,7 @@ NO_RULES: tuple[tuple[PersonalRule, ...], ...] = ((), (), (), ())
 class Policy:
     """`domain` '' is the appliance's own policy, which rules of MESSAGE scope are given. `verify`: how an UNVERIFIED recipient is asked about. `rules` by level, each in order of priority.
     `keep_spam`: what is refused for its score is stored for the domain's owner.
-    `faults` name stored rules and list entries that did not compile."""
+    `attachments`: which are not taken. `faults` name stored rules and list entries that did not compile."""
 
     domain: str = ""
     state: DomainState = DomainState.UNKNOWN
@@ -102,6 +103,7 @@ class Policy:
     address_lists: Lists = NO_LISTS
     domain_lists: Lists = NO_LISTS
     rules: tuple[tuple[PersonalRule, ...], ...] = NO_RULES
+    attachments: AttachmentPolicy = NO_ATTACHMENT_POLICY
     faults: tuple[str, ...] = field(default=(), compare=False)
 
     @property

@@ -106,6 +106,27 @@ _LIST = (
         "dmarc", Reply(550, "5.7.1", "[DMARC] Refused by the policy of the author's domain"), "its author's domain wants such mail refused",
         Status.REJECTED,
     ),  # fmt: skip
+    Reason("acl", Reply(550, "", "[ACL] Blocked"), "its user may not send from the domain it is from", Status.REJECTED),
+    Reason(
+        "not-owned", Reply(553, "5.7.1", "Sender address rejected: not owned by user"), "a person may not send as that address", Status.REJECTED
+    ),
+    Reason("quota", Reply(421, "4.7.1", "Rate limit exceeded. Try again later."), "its user has used up the quota of the window"),
+    Reason(
+        "abuse", Reply(550, "5.7.1", "[ABUSE] Sender blocked: spam or abuse detected"), "its sender passed a limit and is blocked", Status.BLOCKED
+    ),
+    Reason(
+        "lockdown", Reply(550, "5.7.1", "[LOCKDOWN] This sender is not authorized"), "its domain names other users than this one, or other networks",
+        Status.REJECTED,
+    ),  # fmt: skip
+    Reason(
+        "lockdown-unknown", Reply(451, "4.7.1", "[LOCKDOWN] Whether this sender is authorized cannot be checked at the moment, please try again later"),
+        "DNS could not tell whom its domain names",
+    ),  # fmt: skip
+    Reason("spf-invalid", Reply(550, "", "[SPF_INVALID] Blocked"), "its domain has not published SPF as is asked for", Status.REJECTED),
+    Reason(
+        "attachment", Reply(550, "5.7.1", "Message refused: attachments of this kind are not accepted"), "it carries a file the domain does not take",
+        Status.REJECTED,
+    ),  # fmt: skip
     Reason("virus", Reply(554, "5.7.1", "Message refused: malware"), "a scanner named malware", Status.REJECTED),
     Reason("spam", Reply(554, "5.7.1", "[SPAM] Message refused for its content"), "its score reached the reject threshold", Status.SPAM),
     Reason("suspect", Reply(250, "2.0.0", "OK"), "its score reached the spam threshold: held, or delivered with a mark", Status.QUARANTINED),

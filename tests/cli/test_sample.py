@@ -13,5 +13,5 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.mark.parametrize("name", sorted(sample.FILES))
 def test_shipped_files_are_current(name: str) -> None:
-    """etc/jetmail.toml, docs/configuration.md and docs/cli.md are made from the code; run python -m jetmail.cli.sample when this fails."""
+    """etc/jetmail.toml, etc/scores.toml and the pages made from declarations are current; run python -m jetmail.cli.sample when this fails."""
     assert (ROOT / name).read_text("utf-8") == sample.FILES[name]()

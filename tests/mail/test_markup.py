@@ -108,5 +108,6 @@ def test_hostile_input_is_bounded(html: str) -> None:
 
 @given(st.text(alphabet="<>/!-='\"ab &#;styledvp:0nohreftx\n", max_size=200))
 def test_total(html: str) -> None:
-    """Any text is a page."""
-    read_page(html)
+    """Any text is a page, and what is hidden is a part of what it says."""
+    page = read_page(html)
+    assert len(page.hidden) <= len(page.text)

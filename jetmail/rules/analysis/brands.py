@@ -18,19 +18,29 @@ _RAW_WORD = re.compile(r"[^\W_]+")
 _OPEN_SUFFIXES = frozenset({"com", "net", "org", "io", "eu", "bank", "int", "gov"})
 # Words a company writes beside its name when it writes to customers.
 _OFFICIAL = frozenset(
-    """support team teams account accounts security secure alert alerts service services customer customers care help helpdesk desk center centre online info information
-    notice notification notifications billing payment payments invoice bank banking inc llc ltd corp corporation official reward rewards promo promotion winner survey store
-    shop delivery express shipping tracking track parcel package mail office admin administrator verification verify update updates login id no reply noreply department dept
-    wallet pay prime member members membership club gift card cards news newsletter protection safety fraud the com net org io co customerservice mailer daemon system
-    confirmation confirm order orders status subscription renewal live data session storage app drive kundenservice kundendienst sicherheit konto service sicherheitsteam soporte
-    atencion cliente clientes seguridad servicio servicios atendimento suporte seguranca assistenza clienti servizio sicurezza client assistance securite equipe equipo
-    klantenservice klanten beveiliging gewinner gewinnspiel dept unusual activity signin giveaway foundation token tokens nft airdrop web3 crypto exchange for your from message
-    messages mailbox webmail report reports document documents file files share shared cloud premium plus business global international usa uk us de fr br es it eu
+    """support team teams account accounts security secure alert alerts service services customer customers care help helpdesk desk center
+    centre online info information
+    notice notification notifications billing payment payments invoice bank banking inc llc ltd corp corporation official reward rewards promo
+    promotion winner survey store
+    shop delivery express shipping tracking track parcel package mail office admin administrator verification verify update updates login id
+    no reply noreply department dept
+    wallet pay prime member members membership club gift card cards news newsletter protection safety fraud the com net org io co
+    customerservice mailer daemon system
+    confirmation confirm order orders status subscription renewal live data session storage app drive kundenservice kundendienst sicherheit
+    konto service sicherheitsteam soporte
+    atencion cliente clientes seguridad servicio servicios atendimento suporte seguranca assistenza clienti servizio sicurezza client
+    assistance securite equipe equipo
+    klantenservice klanten beveiliging gewinner gewinnspiel dept unusual activity signin giveaway foundation token tokens nft airdrop web3
+    crypto exchange for your from message
+    messages mailbox webmail report reports document documents file files share shared cloud premium plus business global international usa uk
+    us de fr br es it eu
     claims claim committee winners lottery award awards donation donations mr mrs ms dr""".split()
 )
 
 
-_EVERYBODY = frozenset({"google", "gmail", "yahoo", "outlook", "icloud", "proton", "la poste", "linkedin", "telekom", "verizon", "att"})  # whose customers write from there
+_EVERYBODY = frozenset(
+    {"google", "gmail", "yahoo", "outlook", "icloud", "proton", "la poste", "linkedin", "telekom", "verizon", "att"}
+)  # whose customers write from there
 
 
 class Sighting(NamedTuple):
@@ -145,7 +155,9 @@ class Brands:
                 if brand is None and len(word) >= 5:
                     brand = self._skeletons.get(letters.skeleton(word))
                 if brand is None and len(word) > 9:
-                    brand = next((name for whole, name in self._joined.items() if len(whole) >= 7 and (word.startswith(whole) or word.endswith(whole))), None)
+                    brand = next(
+                        (name for whole, name in self._joined.items() if len(whole) >= 7 and (word.startswith(whole) or word.endswith(whole))), None
+                    )
                 if brand is not None and (len(word) >= 4) and not self.owns(brand, host):
                     if brand in self._common and len(words) < 2 and word == brand.replace(" ", ""):
                         continue

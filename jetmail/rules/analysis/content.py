@@ -32,8 +32,10 @@ class SeenLink(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """`text` is folded (rules.analysis.letters) and cut. `urls`: every address once, of links, forms and plain text; `links` those of HTML. `letters`: how
-    many characters a person sees; `hidden_letters` how many there are besides. `name` and `domain` are those of the header From, '' where there is none.
+    """`text` is folded (rules.analysis.letters) and cut. `urls`: every address once, of links, forms and plain text; `links` those of HTML.
+    `letters`: how
+    many characters a person sees; `hidden_letters` how many there are besides. `name` and `domain` are those of the header From, '' where
+    there is none.
     `is_list`: it says that a mailing list sent it.
     `answers`: addresses that links offer to write to, lower case."""
 
@@ -94,11 +96,24 @@ def read_content(message: Message) -> Content:
     subject = message.subject
     cut = text[:MAX_TEXT]
     return Content(
-        structure, letters.folded(cut), max(0, _size(cut) - hidden), hidden, tuple(part for part, _ in structure.pages), tuple(links), tuple(urls.values()),
-        tuple(dict.fromkeys(url.host for url in urls.values())), message.sender.mailboxes, replies, name, address.local if address else "", address.domain if address else "",
-        subject, letters.folded(subject), _is_list(message),
-        tuple(answers),
-    )  # fmt: skip
+        structure=structure,
+        text=letters.folded(cut),
+        letters=max(0, _size(cut) - hidden),
+        hidden_letters=hidden,
+        html=tuple(part for part, _ in structure.pages),
+        links=tuple(links),
+        urls=tuple(urls.values()),
+        hosts=tuple(dict.fromkeys(url.host for url in urls.values())),
+        mailboxes=message.sender.mailboxes,
+        reply_to=replies,
+        name=name,
+        local=address.local if address else "",
+        domain=address.domain if address else "",
+        subject=subject,
+        folded_subject=letters.folded(subject),
+        is_list=_is_list(message),
+        answers=tuple(answers),
+    )
 
 
 def _is_list(message: Message) -> bool:

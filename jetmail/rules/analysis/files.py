@@ -1,4 +1,5 @@
-"""The files of a message: what each is, what lies in it, what it would do when opened. `message.once(read_files)`, shared by the findings and the policy.
+"""The files of a message: what each is, what lies in it, what it would do when opened. `message.once(read_files)`, shared by the findings and the
+policy.
 
 Bounded: MAX_FILES files, MAX_FILE octets of each, MAX_IN_ALL of all; what was not looked at is in the list, its kind by its name only.
 """
@@ -21,14 +22,29 @@ MAX_IN_ALL = 24 << 20
 SAMPLE = 1 << 20
 MAX_PAGE = 256 * 1024
 
-_SHOWN = frozenset({"text/plain", "text/html", "text/enriched", "text/calendar", "message/delivery-status", "message/rfc822", "text/rfc822-headers",
-                    "message/disposition-notification", "application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})  # fmt: skip
+_SHOWN = frozenset(
+    """
+    text/plain text/html text/enriched text/calendar text/rfc822-headers message/delivery-status message/disposition-notification message/rfc822
+    application/pgp-signature application/pkcs7-signature application/x-pkcs7-signature
+    """.split()
+)
 _PDF_NAME = re.compile(rb"#([0-9a-fA-F]{2})")
-_PDF_MARKS = ((b"/JavaScript", "script"), (b"/JS", "script"), (b"/Launch", "launch"), (b"/Encrypt", "locked"), (b"/EmbeddedFile", "embedded"), (b"/OpenAction", "opens"),
-              (b"/AA", "opens"), (b"/RichMedia", "embedded"), (b"/SubmitForm", "form"))  # fmt: skip
+_PDF_MARKS = (
+    (b"/JavaScript", "script"),
+    (b"/JS", "script"),
+    (b"/Launch", "launch"),
+    (b"/Encrypt", "locked"),
+    (b"/EmbeddedFile", "embedded"),
+    (b"/RichMedia", "embedded"),
+    (b"/OpenAction", "opens"),
+    (b"/AA", "opens"),
+    (b"/SubmitForm", "form"),
+)
 _PDF_END = re.compile(rb"[\s/<>\[\]()]")
 _RTF_OBJECT = re.compile(rb"\\obj(?:data|update|autlink|link|class)\b|\\ddeauto|\\object\b", re.IGNORECASE)
-_REMOTE = re.compile(rb'Type="[^"]{0,200}(?:attachedTemplate|oleObject|frame)"[^>]{0,500}Target="(?:https?|file|\\\\)|Target="(?:https?:|file:|\\\\)[^"]{1,500}"[^>]{0,200}Type="[^"]{0,200}(?:attachedTemplate|oleObject|frame)"', re.IGNORECASE)
+_RELATION = re.compile(rb"<Relationship\b[^>]{0,1000}>", re.IGNORECASE)
+_FETCHED = re.compile(rb"attachedTemplate|oleObject|/frame", re.IGNORECASE)
+_AWAY = re.compile(rb"Target=\"(?:https?:|file:|\\\\)", re.IGNORECASE)
 _CODE = re.compile(r"\b(?:atob|unescape|eval|fromCharCode|document\.write|decodeURIComponent|createObjectURL|msSaveOrOpenBlob)\s*\(", re.IGNORECASE)
 _MOVES = re.compile(r"(?:location(?:\.href|\.replace|\.assign)?\s*[=(]|window\.open\s*\(|http-equiv\s*=\s*[\"']?refresh)", re.IGNORECASE)
 _LONG_LITERAL = re.compile(r"[A-Za-z0-9+/=%\\]{2000}")
@@ -39,14 +55,22 @@ def _wide(text: str) -> bytes:
     return text.encode("utf-16-le")
 
 
-_OLE_MARKS = ((_wide("_VBA_PROJECT"), "macro"), (_wide("VBA"), "macro"), (_wide("Macros"), "macro"), (_wide("EncryptedPackage"), "locked"), (_wide("Equation Native"), "object"),
-              (_wide("Ole10Native"), "object"), (b"Attribut\0e VB_", "macro"))  # fmt: skip
+_OLE_MARKS = (
+    (_wide("_VBA_PROJECT"), "macro"),
+    (_wide("VBA"), "macro"),
+    (_wide("Macros"), "macro"),
+    (b"Attribut\0e VB_", "macro"),
+    (_wide("EncryptedPackage"), "locked"),
+    (_wide("Equation Native"), "object"),
+    (_wide("Ole10Native"), "object"),
+)
 _OLE_PROGRAM = (_wide("\u4840"), b"Installation Database", b"Windows Installer")
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """`kind` by content. `traits`: words of 'macro', 'object', 'remote', 'locked', 'script', 'launch', 'embedded', 'opens', 'form', 'password', 'moves', 'disguised-code', 'broken',
+    """`kind` by content. `traits`: words of 'macro', 'object', 'remote', 'locked', 'script', 'launch', 'embedded', 'opens', 'form',
+    'password', 'moves', 'disguised-code', 'broken',
     'bomb', 'members', 'depth'. `listing` of an archive."""
 
     part: Part
@@ -107,8 +131,8 @@ def _zipped(kind: Kind, listing: Listing, data: bytes, traits: set[str]) -> Kind
             traits.add("macro")
         if any("/embeddings/" in name and name.endswith((".bin", ".exe")) for name in lowered) or any("/activex/" in name for name in lowered):
             traits.add("object")
-        for member, body in archive.contents(data, (".rels",), 20):
-            if _REMOTE.search(body) and member:
+        for _, body in archive.contents(data, (".rels",), 20):
+            if any(_FETCHED.search(each) and _AWAY.search(each) for each in _RELATION.findall(body)[:200]):
                 traits.add("remote")
         return filetype.OOXML
     if "AndroidManifest.xml" in names:

@@ -18,7 +18,9 @@ from jetmail.mail.address import display_domain
 
 _URL = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]{0,15}):(?:[/\\]{0,4})([^/\\?#]*)(.*)", re.DOTALL)
 _IN_TEXT = re.compile(r"(?:https?://|www\.)[^\s<>\"'()\[\]{}|^`\u00a0\u2000-\u206f]{3,2000}", re.IGNORECASE)
-_HOST_IN_TEXT = re.compile(r"(?:https?://)?(?:www\d?\.)?((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}[a-z]{2,18})(?![a-z0-9@.-])(?:[/?#:]\S*)?", re.IGNORECASE)
+_HOST_IN_TEXT = re.compile(
+    r"(?:https?://)?(?:www\d?\.)?((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}[a-z]{2,18})(?![a-z0-9@.-])(?:[/?#:]\S*)?", re.IGNORECASE
+)
 _LABELS = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*)(?:\.[a-z0-9_-]+)*")
 _NOISE = str.maketrans("", "", "\t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff")
 
@@ -114,7 +116,12 @@ def _address(host: str) -> str:
             numbers.append(int(part, 16 if part.startswith("0x") else 8 if len(part) > 1 and part.startswith("0") else 10))
         except ValueError:
             return ""
-    if len(numbers) > 4 or any(number < 0 for number in numbers) or numbers[-1] >= 256 ** (5 - len(numbers)) or any(number > 255 for number in numbers[:-1]):
+    if (
+        len(numbers) > 4
+        or any(number < 0 for number in numbers)
+        or numbers[-1] >= 256 ** (5 - len(numbers))
+        or any(number > 255 for number in numbers[:-1])
+    ):
         return ""
     value = numbers[-1]
     for place, number in enumerate(numbers[:-1]):

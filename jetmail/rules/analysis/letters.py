@@ -1,6 +1,7 @@
 """Letters that pretend to be others: invisible ones, words of two alphabets, alphabets made of symbols, digits for letters.
 
-Pure functions of text, linear in it. Unicode TR 39 has the whole table of confusables; here is the part that passes for Latin letters at a glance, because
+Pure functions of text, linear in it. Unicode TR 39 has the whole table of confusables; here is the part that passes for Latin letters at a
+glance, because
 names of brands are what is imitated.
 """
 
@@ -11,7 +12,9 @@ import unicodedata
 from functools import lru_cache
 
 # Zero-width characters, soft hyphen, direction marks and overrides: nothing to see, and words no longer match.
-INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f]")
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f]"
+)
 _INSIDE = re.compile(
     r"(?<=[A-Za-z\u00c0-\u024f])[\u00ad\u200b\u2060\u2062-\u2064\ufeff\u180e\u034f]+(?=[A-Za-z\u00c0-\u024f])"
 )  # joiners have their use in emoji and Persian; these have none within a Latin word

@@ -172,7 +172,11 @@ def has_double_extension(name: str) -> bool:
     if len(parts) < 3:
         return False
     last, before = filetype.family_of(parts[2].strip()), filetype.family_of(parts[1].strip())
-    return (last in _RUNS or last in ("disk-image", "page")) and before in ("document", "picture", "sound", "video", "text") and _runs_or_page(parts[2].strip())
+    return (
+        (last in _RUNS or last in ("disk-image", "page"))
+        and before in ("document", "picture", "sound", "video", "text")
+        and _runs_or_page(parts[2].strip())
+    )
 
 
 def _runs_or_page(extension: str) -> bool:

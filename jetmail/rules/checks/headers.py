@@ -25,14 +25,21 @@ MAX_DATE = 200
 _MESSAGE_ID = re.compile(r"<[^<>@\s]+@[^<>@\s]+>")
 _IN_COMMENT = re.compile(r"\([^()]*\)")
 _NUMERIC = re.compile(r"\[?\d{1,3}(?:[.-]\d{1,3}){3}\]?")
-_DYNAMIC = re.compile(r"\d{1,3}[.-]\d{1,3}[.-]\d{1,3}|(?:^|[.-])(?:dyn|dynamic|dhcp|dsl|adsl|ppp|pppoe|dial|dialup|cable|pool|customer|cust|broadband)(?:[.-]|\d|$)")
+_DYNAMIC = re.compile(
+    r"\d{1,3}[.-]\d{1,3}[.-]\d{1,3}|"
+    r"(?:^|[.-])(?:dyn|dynamic|dhcp|dsl|adsl|ppp|pppoe|dial|dialup|cable|pool|customer|cust|broadband)(?:[.-]|\d|$)"
+)
 _FROM_HOST = re.compile(r"from\s+(\S{1,255})")
-_WINDOWS_NAME = re.compile(r"(?:WIN-[A-Z0-9]{8,}|DESKTOP-[A-Z0-9]{5,}|VPS-?\d*|VM\d*|VULTRGUEST|SERVER\d*|USER\d*|PC-?\d*|localhost(?:\.localdomain)?)", re.IGNORECASE)
+_WINDOWS_NAME = re.compile(
+    r"(?:WIN-[A-Z0-9]{8,}|DESKTOP-[A-Z0-9]{5,}|VPS-?\d*|VM\d*|VULTRGUEST|SERVER\d*|USER\d*|PC-?\d*|localhost(?:\.localdomain)?)", re.IGNORECASE
+)
 _BULK_MAILER = re.compile(
-    r"phpmailer|smart.?send|the bat|advanced mass|massmail|mass mail|bulk|turbo.?mail|atomic mail|gammadyne|sendblaster|group ?mail|leaf ?php|inbox mailer|heart ?sender|"
+    r"phpmailer|smart.?send|the bat|advanced mass|massmail|mass mail|bulk|turbo.?mail|atomic mail|gammadyne|sendblaster|group ?mail|"
+    r"leaf ?php|inbox mailer|heart ?sender|"
     r"powermailer|foxmail|outlook express|king mailer|super ?mailer|x-mailer|ultimate mailer|direct mail|easymail|swiftmailer|xmail|email marketer",
     re.IGNORECASE,
 )
+_ONCE = frozenset({b"date", b"subject", b"message-id", b"to", b"cc", b"reply-to", b"content-type", b"in-reply-to"})  # RFC 5322 3.6
 _PLACEHOLDER = re.compile(rb"undisclosed|recipients?\s*:\s*;|destinataires|\binconnus|list suppressed", re.IGNORECASE)
 
 
@@ -92,7 +99,8 @@ class Headers(ContentRule):
             notes.add("DATE_INVALID", value[:100])
             return
         # A message may be judged long after it came (from a file, out of quarantine): its own Received fields are the clock then.
-        clocks = [facts.time, *(at for each in message.values(b"received")[:3] if (at := _when(each.rpartition(b";")[2].decode("latin-1"))) is not None)]
+        stamps = (_when(each.rpartition(b";")[2].decode("latin-1")) for each in message.values(b"received")[:3])
+        clocks = [facts.time, *(at for at in stamps if at is not None)]
         if all(written > at + DAY for at in clocks):
             notes.add("DATE_FUTURE", value[:100])
         elif all(written < at - 7 * DAY for at in clocks):
@@ -121,7 +129,7 @@ class Headers(ContentRule):
             notes.add("TO_MISSING")
         elif not addresses:
             notes.add("TO_HIDDEN" if _PLACEHOLDER.search(to) or not to else "TO_INVALID", message.text(b"to")[:100])
-        elif not content.is_list and len(addresses) == 1 and addresses[0].domain == content.domain and addresses[0].local.lower() == content.local.lower():
+        elif not content.is_list and len(addresses) == 1 and addresses[0].key == f"{content.local.casefold()}@{content.domain}":
             notes.add("TO_SENDER")
         elif facts.recipients and addresses and not content.is_list and not message.value(b"resent-to"):
             keys = {address.key for address in addresses}
@@ -133,7 +141,7 @@ class Headers(ContentRule):
         present = frozenset(names)
         if b"mime-version" not in present and (b"content-type" in present and b"multipart" in message.value(b"content-type").lower()):
             notes.add("MIME_VERSION_MISSING")
-        if any(names.count(name) > 1 for name in (b"date", b"subject", b"message-id", b"to", b"cc", b"reply-to", b"content-type", b"in-reply-to") if name in present):
+        if any(names.count(name) > 1 for name in _ONCE & present):
             notes.add("HEADER_REPEATED")
         if b"" in present:
             notes.add("HEADER_BROKEN")
@@ -142,7 +150,8 @@ class Headers(ContentRule):
         mailer = message.text(b"x-mailer") or message.text(b"user-agent")
         if mailer and (found := _BULK_MAILER.search(mailer[:200])):
             notes.add("MAILER_BULK", found[0])
-        if message.value(b"x-priority")[:1] in (b"1", b"2") or message.value(b"importance").lower() == b"high" or message.value(b"priority").lower() == b"urgent":
+        says_urgent = (message.value(b"importance").lower(), message.value(b"priority").lower())
+        if message.value(b"x-priority")[:1] in (b"1", b"2") or b"high" in says_urgent or b"urgent" in says_urgent:
             notes.add("PRIORITY_HIGH")
 
     def _road(self, notes: Notes, facts: Facts, message: Message) -> None:

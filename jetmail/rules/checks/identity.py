@@ -20,7 +20,8 @@ _HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,18}", re.IGNORECASE)
 _NOISE = re.compile(r"[#*_~|^=<>{}$%!+]{2,}|,\s*_|\.{3,}|\s{3,}|^[#*_~|^=$%!+]|[#*_~|^=$%+]$|[a-z0-9]\|[a-z0-9]", re.IGNORECASE)
 _TITLE = re.compile(r"^\W*(?:mrs?|ms|miss|dr|prof|sir|barr(?:ister)?|engr|rev|sgt|gen|capt|hon|madam|sister)\b[. ]", re.IGNORECASE)
 _ROLE = re.compile(
-    r"\b(?:support|security|account|billing|service|servicio|admin|administrator|helpdesk|help desk|webmail|mailbox|notification|alert|verification|team|department|kundenservice|"
+    r"\b(?:support|security|account|billing|service|servicio|admin|administrator|helpdesk|help desk|"
+    r"webmail|mailbox|notification|alert|verification|team|department|kundenservice|"
     r"sicherheit|soporte|atendimento|suporte|assistance|assistenza|reward|prize|winner|gewinn|delivery|bank|wallet|invoice|payment|refund|lottery|claims?)\b",
     re.IGNORECASE,
 )

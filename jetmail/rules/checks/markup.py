@@ -46,7 +46,7 @@ class Markup(ContentRule):
     def note(self, notes: Notes, facts: Facts, policy: Policy, message: Message) -> None:
         """See the class."""
         content = message.once(read_content)
-        for part, page in content.structure.pages[:10]:
+        for _, page in content.structure.pages[:10]:
             counts = page.counts
             if page.has_invisible_ink:
                 notes.add("HTML_INVISIBLE_INK")

@@ -20,6 +20,14 @@ _ENCODINGS = frozenset({"", "7bit", "8bit", "binary", "quoted-printable", "base6
 _WORDS = re.compile(r"\w{4,}")
 _BASE64_ALPHABET = re.compile(rb"[A-Za-z0-9+/=\s]*")
 SAMPLE = 4_000
+_OF_FLAW = {
+    "boundary": "MIME_BOUNDARY",
+    "depth": "MIME_DEPTH",
+    "header": "MIME_PART_HEADER",
+    "hits": "MIME_PARTS",
+    "parts": "MIME_PARTS",
+    "unclosed": "MIME_UNCLOSED",
+}
 
 
 @implementer(IRule)
@@ -51,10 +59,8 @@ class Structure(ContentRule):
         """See the class."""
         content = message.once(read_content)
         structure = content.structure
-        for flaw, word in (("depth", "MIME_DEPTH"), ("parts", "MIME_PARTS"), ("hits", "MIME_PARTS"), ("boundary", "MIME_BOUNDARY"), ("unclosed", "MIME_UNCLOSED"),
-                           ("header", "MIME_PART_HEADER")):  # fmt: skip
-            if flaw in structure.flaws:
-                notes.add(word)
+        for flaw in sorted(structure.flaws):
+            notes.add(_OF_FLAW[flaw])
         octets = message.whole()
         shown = [part for part in structure.parts if part.content_type in ("text/plain", "text/html") and part.disposition != "attachment"]
         for part in structure.parts[:100]:
@@ -67,7 +73,11 @@ class Structure(ContentRule):
             notes.add("BODY_EMPTY")
         elif content.letters < 150 and content.hosts and len(content.hosts) <= 2 and not message.value(b"in-reply-to"):
             notes.add("BODY_SHORT_LINK")
-        if any(part.content_type == "text/calendar" for part in structure.parts) and content.hosts and content.registered in self.maps.places.free_mail:
+        if (
+            any(part.content_type == "text/calendar" for part in structure.parts)
+            and content.hosts
+            and content.registered in self.maps.places.free_mail
+        ):
             notes.add("CALENDAR_STRANGER")
 
     def _packing(self, notes: Notes, octets: bytes, part: Part) -> None:

@@ -87,7 +87,11 @@ class Subject(ContentRule):
         brands = self.maps.brands
         if imitated := brands.imitated_in(subject):
             notes.add("SUBJECT_BRAND_IMITATED", f"{imitated}: {subject[:100]}")
-        elif content.domain and not content.is_list and (named := [brand for brand in brands.in_text(content.folded_subject[:300]) if not brands.owns(brand, content.domain)]):
+        elif (
+            content.domain
+            and not content.is_list
+            and (named := [brand for brand in brands.in_text(content.folded_subject[:300]) if not brands.owns(brand, content.domain)])
+        ):
             if len(named) == len(brands.in_text(content.folded_subject[:300])):
                 notes.add("SUBJECT_BRAND", f"{named[0]}: {subject[:100]}")
 
@@ -98,5 +102,11 @@ def _is_numbered(subject: str) -> bool:
     tail = words[-1].strip("[](){}#:.,-_*!")
     digits = sum(letter.isdigit() for letter in tail)
     return "    " in subject.strip() or (
-        len(words) > 1 and len(tail) >= 7 and tail.isascii() and digits >= 3 and (digits < len(tail) or digits >= 8) and "." not in tail and "/" not in tail
+        len(words) > 1
+        and len(tail) >= 7
+        and tail.isascii()
+        and digits >= 3
+        and (digits < len(tail) or digits >= 8)
+        and "." not in tail
+        and "/" not in tail
     )

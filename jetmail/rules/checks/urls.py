@@ -164,7 +164,12 @@ class Urls(ContentRule):
                 continue
             label = shown.partition(".")[0]
             sighting = brands.in_name(label)
-            if sighting is not None and brands.owns(sighting.name, shown) and not brands.owns(sighting.name, led) and not brands.owns(sighting.name, own or "x"):
+            if (
+                sighting is not None
+                and brands.owns(sighting.name, shown)
+                and not brands.owns(sighting.name, led)
+                and not brands.owns(sighting.name, own or "x")
+            ):
                 notes.add("LINK_TEXT_BRAND", f"{link.shown} -> {link.url.host}")
             elif led != own and shown != own:
                 notes.add("LINK_TEXT_HOST", f"{link.shown} -> {link.url.host}")

@@ -1,4 +1,5 @@
-"""What the text wants: accounts to confirm, wallets to connect, prizes to fetch, fortunes to share. Themes and expressions are in etc/maps/wording.toml."""
+"""What the text wants: accounts to confirm, wallets to connect, prizes to fetch, fortunes to share. Themes and expressions are in
+etc/maps/wording.toml."""
 
 from __future__ import annotations
 
@@ -15,9 +16,12 @@ from jetmail.rules.facts import Facts
 from jetmail.rules.policy import Policy
 from jetmail.rules.symbols import symbols
 
-_BITCOIN = re.compile(r"(?<![A-Za-z0-9])(?:[13][1-9A-HJ-NP-Za-km-z]{25,34}|bc1[02-9ac-hj-np-z]{25,60}|0x[0-9a-fA-F]{40}|T[1-9A-HJ-NP-Za-km-z]{33})(?![A-Za-z0-9])")
+_BITCOIN = re.compile(
+    r"(?<![A-Za-z0-9])(?:[13][1-9A-HJ-NP-Za-km-z]{25,34}|bc1[02-9ac-hj-np-z]{25,60}|0x[0-9a-fA-F]{40}|T[1-9A-HJ-NP-Za-km-z]{33})(?![A-Za-z0-9])"
+)
 
-# What 1, 2, 3 ... expressions of a theme found are worth, as parts of its weight. One alone is a matter of chance for themes that borrow words of all days.
+# What 1, 2, 3 ... expressions of a theme found are worth, as parts of its weight. One alone is a matter of chance for themes that borrow words of
+# all days.
 _WORTH = {
     "account": (0.7, 1.0, 1.3, 1.5),
     "wallet": (0.6, 1.0, 1.3, 1.5),
