@@ -18,7 +18,7 @@ from jetmail.classifier.features import Features
 from jetmail.classifier.model import Model
 from jetmail.mail.message import Message
 
-PASSES = 3
+PASSES = 2
 VARIANTS = 6  # of each of our own texts
 FILE = Path(__file__).with_name("seed.bin")
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from jetmail.errors import JetmailError
 from tests.bench import backlog, classifier, idle, machine, traffic
 from tests.bench.figures import Aim
 from tests.bench.loading import Lied
@@ -78,7 +79,7 @@ def main(words: list[str] | None = None) -> int:
         else:
             result = idle.run(options)
             lines = idle.told(result)
-    except (Lied, AssertionError) as fault:
+    except (Lied, AssertionError, JetmailError) as fault:
         print(f"bin/bench: no figure: {fault}", file=sys.stderr)
         return 1
     aims = [Aim(str(aim["name"]), float(aim["figure"]), float(aim["aim"]), str(aim["unit"]), bool(aim["at_least"])) for aim in result["aims"]]

@@ -49,7 +49,6 @@ def test_opposite_undoes() -> None:
     model.train(wrong, False, undoes=True)
     assert model.score(wrong) < 0
     assert (model.spam, model.ham) == (20, 21)
-    assert model.memory.opposite(False) is not wrong
 
 
 def test_one_sided_lessons() -> None:
@@ -58,6 +57,17 @@ def test_one_sided_lessons() -> None:
     for number in range(1000, 1300):
         model.train(found(number, True), True)
     assert all(model.score(found(number, False)) < 0 for number in range(100, 130))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_one_kind_after_the_other(first: bool) -> None:
+    """All of one kind and then all of the other is learnt as well as both in turn."""
+    model = Model.empty()
+    for is_spam in (first, not first):
+        for number in range(100):
+            model.train(found(number, is_spam), is_spam)
+    assert all(model.score(found(number, True)) > 2 for number in range(200, 250))
+    assert all(model.score(found(number, False)) < -2 for number in range(200, 250))
 
 
 def test_same_lessons_same_model() -> None:
@@ -123,10 +133,20 @@ def test_memory_is_bounded() -> None:
     memory = Memory()
     for number in range(MAX_KEPT + 50):
         memory.keep(found(number, True), True)
-    assert memory.opposite(False) is not None
-    assert memory.opposite(True) is None
+    assert len(memory.opposites(False)) == 2
+    assert not memory.opposites(True)
     assert Memory.load(memory.dump()).dump() == memory.dump()
-    assert int.from_bytes(memory.dump()[8:12], "little") == MAX_KEPT
+    assert MAX_KEPT in (int.from_bytes(memory.dump()[place : place + 4], "little") for place in (4, 8))
+
+
+def test_memory_forgets_what_was_undone() -> None:
+    """A message that was learnt as the opposite is not repeated as what it is not."""
+    memory = Memory()
+    memory.keep(found(1, False), True)
+    assert memory.opposites(False)
+    memory.keep(found(1, False), False, undoes=True)
+    assert not memory.opposites(False)
+    assert memory.opposites(True)
 
 
 def test_sums() -> None:
