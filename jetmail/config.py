@@ -85,6 +85,29 @@ class Smtp:
 
 
 @dataclass(frozen=True, slots=True)
+class Submission:
+    """[submission] What users with a login may send (docs/smtp-users.md). The limits are for sixty minutes; who passes one is blocked."""
+
+    report_host: str = setting("", "host in the address that explains a refusal; empty: server.hostname")
+    user_header: str = setting("X-JetEmail-User", "field that carries the sending user's uuid")
+    reject_score: float = setting(15.0, "score from which on mail of users is refused; 999 never", low=0, high=999)
+    spf: Literal["off", "flag", "strict"] = setting(
+        "flag", "flag: note a sender's domain without SPF, of users who may send from any; strict: refuse it, whoever sends"
+    )
+    spf_include: str = setting("", "name that a domain's SPF record is to include (strict); empty: any record will do")
+    hashes: int = setting(1, "passwords checked at a time, each on a core of its own for some 20 ms", low=1, high=16)
+    login_queue: int = setting(100, "sign-ins that may wait for that; more are told to come back later", low=1, high=10_000)
+    user_messages: int = setting(0, "messages of one user; 0: no limit", low=0)
+    user_newcomers: int = setting(0, "recipients one user has never written to before; 0: no limit", low=0)
+    user_rejections: int = setting(1_000, "messages of one user refused here or by others, when they are over a tenth of all; 0: no limit", low=0)
+    user_spam: int = setting(100, "messages of one user refused as spam; 0: no limit", low=0)
+    sender_messages: int = setting(0, "messages of one sender of a user; 0: no limit", low=0)
+    sender_newcomers: int = setting(0, "recipients first written to through one sender of a user; 0: no limit", low=0)
+    sender_rejections: int = setting(200, "messages of one sender refused here or by others, when they are over a tenth of all; 0: no limit", low=0)
+    sender_spam: int = setting(20, "messages of one sender refused as spam; 0: no limit", low=0)
+
+
+@dataclass(frozen=True, slots=True)
 class Tls:
     """[tls] The certificate shown to clients. Files are read again when they change."""
 
@@ -198,6 +221,7 @@ class Config:
     store: Store = Store()
     listener: tuple[Listener, ...] = ()
     smtp: Smtp = Smtp()
+    submission: Submission = Submission()
     tls: Tls = Tls()
     queue: Queue = Queue()
     delivery: Delivery = Delivery()
@@ -237,7 +261,7 @@ class Config:
         return self.listener or (Listener(), Listener(kind="submission", port=587), Listener(kind="submissions", port=465))
 
 
-SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Tls, Queue, Delivery, Verify, Ldap, Dns, Web, Log)
+SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Submission, Tls, Queue, Delivery, Verify, Ldap, Dns, Web, Log)
 
 
 def load(file: Path | str) -> Config:
@@ -351,6 +375,12 @@ def _contradictions(config: Config) -> list[str]:
 
     if config.server.hostname and not _HOST.fullmatch(config.server.hostname):
         problems.append(f"server.hostname: {config.server.hostname!r} is not a host name")
+    if config.submission.report_host and not _HOST.fullmatch(config.submission.report_host):
+        problems.append(f"submission.report_host: {config.submission.report_host!r} is not a host name")
+    if config.submission.spf_include and not _HOST.fullmatch(config.submission.spf_include):
+        problems.append(f"submission.spf_include: {config.submission.spf_include!r} is not a name")
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,60}", config.submission.user_header):
+        problems.append(f"submission.user_header: {config.submission.user_header!r} is not the name of a header field")
     for index, listener in enumerate(config.listener):
         check(f"listener[{index}].address", ipaddress.ip_address, listener.address, "an IP address")
         for network in listener.proxy_from:

@@ -194,8 +194,9 @@ class IJob(Interface):
 
 
 class ILogin(Interface):
-    """Who may submit mail (SMTP users come with their own issue; until then nobody has an account)."""
+    """Who may submit mail."""
 
     def authenticate(username: str, password: str, address: str) -> Any:
-        """-> Deferred[Reply]: 235 when right, '535 Authentication failed' otherwise, 454 when we cannot tell."""
+        """-> inbound.principal.Login or a Deferred of one: 235 with a principal when right, '535 Authentication failed' or '535 IP not authorized'
+        otherwise, 454 when we cannot tell now."""
 

@@ -15,7 +15,10 @@ from jetmail.config import Config, split_host_port
 from jetmail.dns import DnsOptions, server_addresses
 from jetmail.errors import ConfigError
 from jetmail.inbound.ldap import LdapOptions
+from jetmail.inbound.activity import Limits
+from jetmail.inbound.login import LoginOptions
 from jetmail.inbound.options import ConnectionOptions
+from jetmail.inbound.submission import SubmissionOptions
 from jetmail.inbound.verification import VerificationOptions
 from jetmail.outbound.job import DeliveryOptions, Timeouts
 from jetmail.outbound.lane import QueueOptions
@@ -56,6 +59,26 @@ def connection_options(config: Config) -> ConnectionOptions:
         message_timeout=smtp.message_timeout,
         tls_timeout=smtp.tls_timeout,
         stop_grace=smtp.stop_grace,
+    )
+
+
+def submission_options(config: Config, hostname: str) -> SubmissionOptions:
+    """[submission]"""
+    given = config.submission
+    return SubmissionOptions(hostname, given.report_host, given.user_header, given.reject_score, given.spf, given.spf_include.lower())
+
+
+def login_options(config: Config) -> LoginOptions:
+    """[submission], what concerns signing in"""
+    return LoginOptions(hashes=config.submission.hashes, waiting=config.submission.login_queue)
+
+
+def sending_limits(config: Config) -> tuple[Limits, Limits]:
+    """[submission] -> the limits of a user, and of one sender of a user"""
+    given = config.submission
+    return (
+        Limits(given.user_messages, given.user_newcomers, given.user_rejections, given.user_spam),
+        Limits(given.sender_messages, given.sender_newcomers, given.sender_rejections, given.sender_spam),
     )
 
 

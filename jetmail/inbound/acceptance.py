@@ -91,9 +91,9 @@ def _header(opinions: Iterable[Opinion], index: int, ruling: Ruling, score: floa
     return "".join(line + "\r\n" for line in lines).encode("ascii", "replace")
 
 
-def edits(received: bytes, group: Group, hostname: str) -> Edits:
+def edits(received: bytes, group: Group, hostname: str, removes: frozenset[bytes] = OURS) -> Edits:
     """What is done to the header block for one group. Results of authentication that a stranger wrote in our name go (RFC 8601 5)."""
-    return Edits(OURS, lambda name, field: name in CLAIMS and authres.is_forged(name, field, hostname), received + group.header)
+    return Edits(removes, lambda name, field: name in CLAIMS and authres.is_forged(name, field, hostname), received + group.header)
 
 
 def deliveries(recipients: Sequence[RecipientFacts], settlement: Settlement, group: Group) -> tuple[NewDelivery, ...]:

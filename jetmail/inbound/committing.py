@@ -9,7 +9,7 @@ Promises
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -20,6 +20,7 @@ from jetmail.inbound import acceptance
 from jetmail.inbound.acceptance import Group
 from jetmail.inbound.contacts import MAX_PEERS
 from jetmail.inbound.intake import Intake
+from jetmail.inbound.quota import Reservation
 from jetmail.inbound.services import ReceiverServices
 from jetmail.mail.address import Address
 from jetmail.mail.envelope import Sender
@@ -30,7 +31,7 @@ from jetmail.rules.facts import Client, RecipientFacts
 from jetmail.rules.settlement import Settlement
 from jetmail.rules.verdict import Opinion
 from jetmail.store.database import Connection
-from jetmail.store.traffic import contacts, messages
+from jetmail.store.traffic import contacts, messages, sending
 from jetmail.store.traffic.messages import Accepted, Content, NewDelivery, NewMessage
 
 _log = Logger()
@@ -38,10 +39,30 @@ _log = Logger()
 COPY = 1 << 20  # octets copied per turn when one large message has to become two files
 
 
+class Submitted(NamedTuple):
+    """What is different about a message somebody with a login sends. `header`: fields to add below Received; `removes`: lower-case names of fields
+    nobody else may write; `message_id`: the one that was added; `reservation`: its place in the quota, counted or given back here."""
+
+    header: bytes
+    removes: frozenset[bytes]
+    message_id: str = ""
+    reservation: Reservation | None = None
+
+
 class Committing:
     """One accepted message on its way into the store."""
 
-    def __init__(self, services: ReceiverServices, uid: str, client: Client, sender: Sender, time: float, message: Message, intake: Intake) -> None:
+    def __init__(
+        self,
+        services: ReceiverServices,
+        uid: str,
+        client: Client,
+        sender: Sender,
+        time: float,
+        message: Message,
+        intake: Intake,
+        submitted: Submitted | None = None,
+    ) -> None:
         self._services = services
         self._uid = uid
         self._client = client
@@ -49,6 +70,7 @@ class Committing:
         self._time = time
         self._message = message
         self._intake = intake
+        self._submitted = submitted
         self._copies: list[str] = []  # spool files besides the intake's
         self._claimed = 0
         self._answer: Deferred[Reply] = Deferred()
@@ -102,10 +124,14 @@ class Committing:
             )
             for number, (group, spool, deliveries) in enumerate(zip(groups, spools, rows, strict=True))
         ]  # fmt: skip
+        if self._submitted is not None and self._submitted.message_id:
+            news = [new._replace(message_id=self._submitted.message_id) for new in news]
         run: Deferred[Any]
-        if self._client.user and self._sender.address is not None:
-            peers = [recipient.address for recipient in recipients[:MAX_PEERS]] if len(recipients) <= MAX_PEERS else []
-            run = services.db.run(_accept_sent, news, self._sender.address, peers, self._time)
+        if self._client.user:
+            peers = [recipient.address for recipient in recipients] if len(recipients) <= MAX_PEERS else []
+            reservation = self._submitted.reservation if self._submitted is not None else None
+            counted = (reservation.user, reservation.period) if reservation is not None else None
+            run = services.db.run(_accept_sent, news, self._sender.address, peers, self._time, counted)
             run.addCallback(self._sent)
         else:
             run = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(messages.accept_all, news)
@@ -119,7 +145,10 @@ class Committing:
         return row._replace(reason=reason, reply=reply) if reason else row
 
     def _content(self, trace: bytes, group: Group, spool: str) -> Content:
-        header, offset = self._message.edited(acceptance.edits(trace, group, self._services.hostname))
+        submitted = self._submitted
+        removes = acceptance.OURS if submitted is None else acceptance.OURS | submitted.removes
+        added = trace if submitted is None else trace + submitted.header
+        header, offset = self._message.edited(acceptance.edits(added, group, self._services.hostname, removes))
         if spool:
             return Content(len(header) + self._message.size - offset, None, header, spool, offset)
         octets = self._message.octets
@@ -128,6 +157,8 @@ class Committing:
 
     def _sent(self, accepted: list[Accepted]) -> list[Accepted]:
         self._services.contacts.wrote()
+        if self._submitted is not None and self._submitted.reservation is not None:
+            self._submitted.reservation.committed()
         return accepted
 
     def _committed(self, accepted: Accepted | list[Accepted], news: list[NewMessage]) -> None:
@@ -160,6 +191,8 @@ class Committing:
             services.queue.cancel(self._claimed)
             self._claimed = 0
         self._intake.drop()
+        if self._submitted is not None and self._submitted.reservation is not None:
+            self._submitted.reservation.cancel()
         for name in self._copies:
             services.content.delete(name)
         services.on_refused("fault")
@@ -182,8 +215,13 @@ class Committing:
             self._copies.append(await writer.finish())
 
 
-def _accept_sent(conn: Connection, news: list[NewMessage], sender: Address, peers: list[Address], time: float) -> list[Accepted]:
-    """What one of ours sends, and, in the same transaction, to whom: their answers are expected."""
+def _accept_sent(
+    conn: Connection, news: list[NewMessage], sender: Address | None, peers: list[Address], time: float, counted: tuple[str, str] | None
+) -> list[Accepted]:
+    """What one of ours sends, and, in the same transaction, to whom: their answers are expected. `counted`: the user and the window of its quota."""
     accepted = messages.accept_all(conn, news)
-    contacts.wrote(conn, sender, peers, time)
+    if sender is not None:
+        contacts.wrote(conn, sender, peers, time)
+    if counted is not None:
+        sending.count_message(conn, *counted)
     return accepted

@@ -1,29 +1,198 @@
-"""Who may submit mail: nobody, until SMTP users have accounts. The answer takes the same time whoever asks and whatever for.
+"""Who may submit mail: ILogin over the directory's SMTP users (spec 5).
 
-The time-out before the answer also makes guessing slow: the session asks one question at a time.
+Promises
+- Wrong name and wrong password are one answer, after the same work: `535 Authentication failed`. A suspended user hears the same, even with the right
+  password, because nothing else is documented and the reason is nobody's business (docs/smtp-users.md). `535 IP not authorized` is only for who
+  knows the password.
+- A password once proved is remembered as an HMAC under a key of this process, together with the encoded password it was proved against: a busy app
+  costs no hash per connection, and any change of the password or the user ends that at once. A wrong one is remembered the same way, so that an
+  app with an old password costs none either.
+- Hashing is off the reactor, at most `hashes` at a time; more than `waiting` in line, or `waiting_per_address` of one address, are told 454. Who is
+  remembered never stands in that line.
+- Failures make the next attempts wait (inbound.attempts).
+
+RFC 4954 section 6 for 454; spec 7.12 for 535 without an enhanced code.
 """
 
 from __future__ import annotations
+
+import hmac
+import re
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from jetmail.interfaces import ILogin
+from jetmail import passwords
+from jetmail.inbound.attempts import AttemptOptions, Attempts
+from jetmail.inbound.peer import Networks, origin
+from jetmail.inbound.principal import Login, Principal, PrincipalKind
+from jetmail.interfaces import IExecutor, ILogin
 from jetmail.mail.reply import Reply
+from jetmail.store.directory.cache import Directory
 
+WELCOME = Reply(235, "2.7.0", "Authentication successful")
 FAILED = Reply(535, "", "Authentication failed")  # spec 7.12: no enhanced code, to the letter
-DELAY = 1.0  # seconds
+IP_NOT_AUTHORIZED = Reply(535, "", "IP not authorized")
+BUSY = Reply(454, "4.7.0", "Temporary authentication failure, please try again later")
+
+_USERNAME = re.compile(r"[a-z0-9-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoginOptions:
+    """`hashes` checked at a time, `waiting` in line in all and `waiting_per_address` from one address, `remembered` credentials of each kind."""
+
+    hashes: int = 1
+    waiting: int = 100
+    waiting_per_address: int = 5
+    remembered: int = 10_000
+    attempts: AttemptOptions = AttemptOptions()
+
+
+class Candidate(NamedTuple):
+    """Somebody of that name. `encoded` is the password as kept; `networks` empty: from anywhere."""
+
+    principal: Principal
+    encoded: str
+    is_suspended: bool = False
+    networks: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1024)
+def _networks(texts: tuple[str, ...]) -> Networks:
+    return Networks(texts)
+
+
+def is_allowed_from(networks: tuple[str, ...], address: str) -> bool:
+    """Whether the address is in one of the networks; none named means everywhere."""
+    return not networks or address in _networks(networks)
 
 
 @implementer(ILogin)
-class NoAccounts:
-    """An ILogin without accounts. `clock` is what the answer waits on."""
+class DirectoryLogin:
+    """See the module. `key`: unpredictable octets of this process. `mailboxes` finds a person by address, where there are any. `on_login` is told the
+    id of whoever has signed in."""
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        executor: IExecutor,
+        clock: IReactorTime,
+        key: bytes,
+        options: LoginOptions = LoginOptions(),
+        *,
+        mailboxes: Callable[[str], Candidate | None] = lambda address: None,
+        on_login: Callable[[str], None] = lambda principal: None,
+    ) -> None:
+        self._directory = directory
+        self._executor = executor
         self._clock = clock
+        self._key = key
+        self._options = options
+        self._mailboxes = mailboxes
+        self._on_login = on_login
+        self._attempts = Attempts(options.attempts)
+        self._right: OrderedDict[bytes, str] = OrderedDict()
+        self._wrong: OrderedDict[bytes, str] = OrderedDict()
+        self._running = 0
+        self._line: deque[Deferred[None]] = deque()
+        self._waiting: Counter[str] = Counter()
 
-    def authenticate(self, username: str, password: str, address: str) -> Deferred[Reply]:
-        """-> 535, after DELAY seconds."""
-        return deferLater(self._clock, DELAY, lambda: FAILED)
+    def authenticate(self, username: str, password: str, address: str) -> Login | Deferred[Login]:
+        """-> 235 with a principal, 535 or 454."""
+        candidate = self._find(username)
+        digest = hmac.digest(self._key, f"{username.lower()}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
+        encoded = candidate.encoded if candidate is not None else passwords.NOBODY
+        if candidate is not None and self._right.get(digest) == encoded:
+            self._right.move_to_end(digest)
+            return self._proved(candidate, address)
+        home = origin(address)
+        if self._waiting.total() >= self._options.waiting or self._waiting[home] >= self._options.waiting_per_address:
+            return Login(BUSY, None, "too many wait")
+        self._waiting[home] += 1
+        checking = Deferred.fromCoroutine(self._check(candidate, encoded, digest, username.lower()[:320], password, address))
+        return checking.addBoth(self._leave, home)
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in line, or wait because they failed before."""
+        return self._waiting.total()
+
+    def _find(self, username: str) -> Candidate | None:
+        if "@" in username:
+            return self._mailboxes(username)
+        if not _USERNAME.fullmatch(username.lower()):
+            return None
+        user = self._directory.smtp_user_named(username)
+        if user is None:
+            return None
+        principal = Principal(user.uuid, user.username, user.account_id, PrincipalKind.SMTP_USER, user.password)
+        return Candidate(principal, user.password, user.is_suspended, user.networks)
+
+    async def _check(self, candidate: Candidate | None, encoded: str, digest: bytes, name: str, password: str, address: str) -> Login:
+        attempts, now = self._attempts, self._clock.seconds
+        delay = attempts.delay(name, address, now())
+        if delay:
+            await deferLater(self._clock, delay)
+        if self._wrong.get(digest) == encoded:
+            self._wrong.move_to_end(digest)
+            is_right = False
+        else:
+            is_right = await self._hash(encoded, password) and candidate is not None
+            self._remember(self._right if is_right else self._wrong, digest, encoded)
+        if not is_right or candidate is None:
+            attempts.failed(name, address, now())
+            return Login(FAILED, None, "wrong password" if candidate is not None else "no such user")
+        attempts.passed(name, address, now())
+        # Hashing took its time, and the directory may have moved on meanwhile.
+        candidate = self._find(name)
+        if candidate is None or candidate.encoded != encoded:
+            return Login(FAILED, None, "changed meanwhile")
+        return self._proved(candidate, address)
+
+    def _proved(self, candidate: Candidate, address: str) -> Login:
+        if not is_allowed_from(candidate.networks, address):
+            return Login(IP_NOT_AUTHORIZED, None, "address not allowed")
+        if candidate.is_suspended:
+            return Login(FAILED, None, "suspended")
+        self._on_login(candidate.principal.id)
+        return Login(WELCOME, candidate.principal)
+
+    async def _hash(self, encoded: str, password: str) -> bool:
+        if self._running >= self._options.hashes:
+            turn: Deferred[None] = Deferred(self._give_up)
+            self._line.append(turn)
+            await turn
+        else:
+            self._running += 1
+        try:
+            found: bool = await self._executor.run(passwords.matches, encoded, password)
+            return found
+        finally:
+            if self._line:
+                self._line.popleft().callback(None)
+            else:
+                self._running -= 1
+
+    def _give_up(self, turn: Deferred[None]) -> None:
+        if turn in self._line:
+            self._line.remove(turn)
+
+    def _remember(self, table: OrderedDict[bytes, str], digest: bytes, encoded: str) -> None:
+        table[digest] = encoded
+        table.move_to_end(digest)
+        if len(table) > self._options.remembered:
+            table.popitem(last=False)
+
+    def _leave(self, result: Login, home: str) -> Login:
+        self._waiting[home] -= 1
+        if not self._waiting[home]:
+            del self._waiting[home]
+        return result

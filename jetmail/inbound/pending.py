@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from jetmail.inbound.acceptance import Refused
 from jetmail.inbound.intake import Intake
+from jetmail.inbound.quota import Reservation
 from jetmail.mail.address import Address
 from jetmail.mail.envelope import Sender
 from jetmail.rules.facts import RecipientFacts
@@ -32,9 +33,12 @@ class Pending:
     refused: list[Refused] = field(default_factory=list)
     intake: Intake | None = None
     is_over: bool = False
+    reservation: Reservation | None = None
 
     def drop(self) -> None:
         """It is over; its content is forgotten unless a committed row refers to it."""
         self.is_over = True
         if self.intake is not None:
             self.intake.drop()
+        if self.reservation is not None:
+            self.reservation.cancel()

@@ -1,7 +1,7 @@
 """Who has signed in: the value ILogin gives and a session keeps.
 
-It names a person, it does not describe one: what they may do is read from the directory at every question, so that a change counts at once. `stamp` is
-what the sign-in was proved by; when the directory holds another one, the session is over.
+It names a person, it does not describe one: what they may do is read from the directory at every question, so that a change counts at once. `stamp`
+is what the sign-in was proved by; when the directory holds another one, the session is over.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from jetmail.inbound.contacts import Contacts
 from jetmail.inbound.policies import PolicyBook
+from jetmail.inbound.submission import Submissions
 from jetmail.interfaces import IContentStore, IDatabase, ILogin, IQueueDoor
 from jetmail.rules.chain import Judge
 
@@ -45,7 +46,7 @@ class RefusalBudget:
 class ReceiverServices:
     """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim,
     bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time.
-    `contacts` remembers first contacts (only in memory, when none is given).
+    `submissions` judges what users send; without it nobody can sign in. `contacts` remembers first contacts (only in memory, when none is given).
     `on_accepted(octets)` and `on_refused(reason)` are told of every decision, for metrics."""
 
     hostname: str
@@ -60,6 +61,7 @@ class ReceiverServices:
     first_retry: Callable[[float], float]
     has_room: Callable[[int], bool]
     options: ReceiverOptions = ReceiverOptions()
+    submissions: Submissions | None = None
     contacts: Contacts = None  # type: ignore[assignment]  # made below when it is not given
     on_accepted: Callable[[int], None] = lambda octets: None
     on_refused: Callable[[str], None] = lambda reason: None

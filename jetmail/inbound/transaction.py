@@ -24,12 +24,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jetmail.inbound import acceptance
-from jetmail.inbound.committing import Committing
+from jetmail.inbound.committing import Committing, Submitted
 from jetmail.inbound.intake import Intake
 from jetmail.inbound.peer import Peer
 from jetmail.inbound.pending import Pending
+from jetmail.inbound.principal import Login, Principal
 from jetmail.inbound.refusals import Refusals
 from jetmail.inbound.services import ReceiverServices
+from jetmail.inbound.submission import Submissions, opinions
 from jetmail.interfaces import IReceiver
 from jetmail.mail.envelope import Recipient, Sender
 from jetmail.mail.message import Message
@@ -39,7 +41,7 @@ from jetmail.rules.chain import Answer
 from jetmail.rules.facts import Client, Facts, RecipientFacts
 from jetmail.rules.policy import DomainState, Policy
 from jetmail.rules.settlement import Settlement, rule_for, settle
-from jetmail.rules.verdict import REASONS, Action, Opinion, Ruling, Stage
+from jetmail.rules.verdict import REASONS, Action, Opinion, Ruling, Stage, Verdict
 
 WELCOME = Reply(220, "", "")
 HELLO = Reply(250, "", "")
@@ -48,6 +50,7 @@ RECIPIENT_OK = Reply(250, "2.1.5", "OK")
 GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 NO_ROOM = Reply(452, "4.3.1", "Insufficient storage, please try again later")
 AUTH_FIRST = Reply(530, "5.7.0", "Authentication required")
+TLS_FIRST = Reply(538, "5.7.11", "Encryption required for requested authentication mechanism")
 SEQUENCE = Reply(503, "5.5.1", "Bad sequence of commands")
 
 _PRESENT = frozenset((tuple, Message, Reply))
@@ -70,7 +73,7 @@ def then(value: T | Deferred[T], fn: Callable[..., Any], *args: Any) -> Any:
 class Receiver:
     """One session's receiving side. `services` are shared by all sessions, `peer` is this one's other end."""
 
-    __slots__ = ("_at_connect", "_cipher", "_client", "_is_extended", "_pending", "_refusals", "_services")
+    __slots__ = ("_at_connect", "_cipher", "_client", "_is_extended", "_pending", "_principal", "_refusals", "_services")
 
     def __init__(self, services: ReceiverServices, peer: Peer) -> None:
         self._services = services
@@ -80,6 +83,7 @@ class Receiver:
         self._cipher = ""
         self._at_connect: Answer = ()
         self._pending: Pending | None = None
+        self._principal: Principal | None = None
 
     # the session's questions
 
@@ -107,6 +111,8 @@ class Receiver:
         pending = self._pending
         if pending is None or not pending.recipients:
             return SEQUENCE
+        if (ended := self._ended()) is not None:
+            return ended
         pending.intake = Intake(self._services.content, self._services.options.inline_limit)
         return GO_AHEAD
 
@@ -130,10 +136,16 @@ class Receiver:
         """Whoever ILogin knows may submit."""
         return self._answered(self._log_in, username, password)
 
+    def admit(self, principal: Principal) -> None:
+        """Somebody whose sign-in was proved elsewhere."""
+        self._principal = principal
+        self._client = self._client._replace(user=principal.id)
+
     def tls_started(self, version: str, cipher: str) -> None:
         """RFC 3207 4.2: what was said before counts for nothing."""
         self.abort()
         self._client = self._client._replace(helo="", tls=version, user="")
+        self._principal = None
         self._cipher = cipher
 
     def lost(self) -> None:
@@ -161,6 +173,8 @@ class Receiver:
         self.abort()
         if self._client.kind != "mx" and not self._client.user:
             return AUTH_FIRST
+        if self._principal is not None and (refused := self._refused_at_mail(self._principal, sender)) is not None:
+            return refused
         if not services.has_room(sender.size or 0):
             return NO_ROOM
         facts = Facts(services.clock.seconds(), self._client, sender, opinions=self._at_connect)
@@ -180,13 +194,17 @@ class Receiver:
         pending, services = self._pending, self._services
         if pending is None:
             return SEQUENCE
+        if (ended := self._ended()) is not None:
+            return ended
         address = recipient.address
         if address in pending.addresses:
             return RECIPIENT_OK  # said twice, delivered once
         known = services.book.recipient(address)
         policy, targets = known.policy, known.targets
-        if self._client.user and policy.state is DomainState.UNKNOWN:
-            targets = (address,)  # who has logged in may write to the world
+        if self._principal is not None:
+            policy = self._submissions.policy(policy)
+            if policy.state in (DomainState.UNKNOWN, DomainState.UNVERIFIED):
+                targets = (address,)  # who has logged in may write to the world; a claim nobody has proved changes nothing
         now = services.clock.seconds()
         candidate = RecipientFacts(len(pending.recipients), recipient, targets)
         candidate = services.contacts.at_recipient(candidate, self._client, pending.sender, now)
@@ -203,6 +221,8 @@ class Receiver:
                     services = self._services
                     services.contacts.greylist.deferred(self._client.address, str(pending.sender), candidate.address, services.clock.seconds())
                 self._refusals.at_recipient(pending, ruling, opinions, candidate, policy)
+                if self._principal is not None:
+                    self._submissions.refused_recipient(self._principal, pending.sender, ruling)
                 return ruling.public_reply
         if not candidate.targets:
             return REASONS["relay-denied"].reply  # no rule objected, but there is nowhere to send it: a chain without the rules that would know
@@ -218,8 +238,36 @@ class Receiver:
         pending = self._pending
         if pending is None or pending.intake is None:
             return SEQUENCE
-        said: Said = then(pending.intake.finish(), self._ask_content, pending)
+        asks = self._ask_content if self._principal is None else self._ask_permission
+        said: Said = then(pending.intake.finish(), asks, pending)
         return said
+
+    def _ask_permission(self, message: Message, pending: Pending) -> Said:
+        """May this user send this at all (inbound.submission)?"""
+        principal, submissions, now = self._principal, self._submissions, self._services.clock.seconds()
+        assert principal is not None
+        if (ended := self._ended()) is not None:
+            pending.drop()
+            self._pending = None
+            return ended
+        place = submissions.reserve(principal, now)
+        if isinstance(place, Ruling):
+            return self._permitted(opinions(Verdict(ruling=place)), message, pending)
+        pending.reservation = place
+        recipients = tuple(recipient.address for recipient in pending.recipients)
+        asked = submissions.judge(now, pending.uid, principal, self._client, pending.sender, recipients, message)
+        said: Said = then(asked, self._permitted, message, pending)
+        return said
+
+    def _permitted(self, found: Answer, message: Message, pending: Pending) -> Said:
+        if pending.is_over:
+            return REASONS["fault"].reply
+        pending.at_envelope += found
+        if not found or _goes_on(ruling := rule_for(found, None)):
+            return self._ask_content(message, pending)
+        recipients = tuple(pending.recipients)
+        facts = Facts(self._services.clock.seconds(), self._client, pending.sender, None, recipients, message, pending.at_envelope)
+        return self._refuse(Settlement((ruling,) * len(recipients), ruling.public_reply, False), pending.at_envelope, pending, facts, message)
 
     def _ask_content(self, message: Message, pending: Pending) -> Said:
         services = self._services
@@ -250,6 +298,11 @@ class Receiver:
             answer = self._accept(settlement, said, pending, facts, message)
             self._pending = None
             return answer
+        return self._refuse(settlement, said, pending, facts, message)
+
+    def _refuse(self, settlement: Settlement, said: Sequence[Opinion], pending: Pending, facts: Facts, message: Message) -> Reply:
+        if self._principal is not None:
+            settlement = self._submissions.settled(settlement, pending.uid, self._principal, pending.sender)
         self._refusals.of_message(self._client, pending, settlement, said, facts, message)
         pending.drop()
         self._pending = None
@@ -272,20 +325,46 @@ class Receiver:
             client.helo, client.address, services.hostname, pending.uid, facts.time, self._is_extended, client.tls, self._cipher,
             bool(client.user), sender.smtputf8, recipient,
         )  # fmt: skip
-        committing = Committing(services, pending.uid, client, sender, facts.time, message, intake)
+        submitted = None
+        if self._principal is not None:
+            added, message_id = self._submissions.header(self._principal, pending.uid, message, facts.time)
+            submitted = Submitted(added, self._submissions.removes, message_id, pending.reservation)
+        committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted)
         return committing.start(received(hop), facts.recipients, settlement, said, acceptance.refusals(pending.refused))
 
     # AUTH
 
     def _log_in(self, username: str, password: str) -> Said:
-        answer: Deferred[Reply] = self._services.login.authenticate(username, password, self._client.address)
-        return answer.addCallback(self._logged_in, username)
+        if not self._client.tls:
+            return TLS_FIRST
+        said: Said = then(self._services.login.authenticate(username, password, self._client.address), self._logged_in, username)
+        return said
 
-    def _logged_in(self, reply: Reply, username: str) -> Reply:
-        if reply.code == 235:
-            self._client = self._client._replace(user=username)
-        _log.info("login {outcome}", outcome="ok" if reply.code == 235 else "failed", client=self._client.address, username=username[:100])
-        return reply
+    def _logged_in(self, login: Login, username: str) -> Reply:
+        if login.principal is not None and self._services.submissions is not None:
+            self.admit(login.principal)
+        outcome = "ok" if login.principal is not None else "failed"
+        _log.info("login {outcome}", outcome=outcome, client=self._client.address, username=username[:100], why=login.why)
+        return login.reply
+
+    @property
+    def _submissions(self) -> Submissions:
+        submissions = self._services.submissions
+        assert submissions is not None, "nobody signs in without it"
+        return submissions
+
+    def _ended(self) -> Reply | None:
+        """421 to who has signed in and may not stay."""
+        return None if self._principal is None else self._submissions.ended(self._principal, self._client.address)
+
+    def _refused_at_mail(self, principal: Principal, sender: Sender) -> Reply | None:
+        if (ended := self._ended()) is not None:
+            return ended
+        ruling = self._submissions.at_mail(principal, sender, self._services.clock.seconds())
+        if ruling is None:
+            return None
+        self._refusals.at_connection(self._client, ruling, "mail", str(sender))
+        return ruling.public_reply
 
     # faults
 

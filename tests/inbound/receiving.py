@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jetmail.errors import StoreError
-from jetmail.inbound.login import NoAccounts
+from jetmail.inbound.activity import Activity, Limits
+from jetmail.inbound.blocking import Blocking
+from jetmail.inbound.login import DirectoryLogin, LoginOptions
 from jetmail.inbound.peer import Peer
 from jetmail.inbound.policies import PolicyBook
+from jetmail.inbound.principal import Principal
+from jetmail.inbound.quota import Meter
 from jetmail.inbound.services import ReceiverOptions, ReceiverServices
+from jetmail.inbound.submission import SubmissionOptions, Submissions
 from jetmail.inbound.transaction import Receiver
 from jetmail.interfaces import IDatabase, IExecutor, IQueueDoor
 from jetmail.mail.address import parse
@@ -29,10 +35,11 @@ from jetmail.rules.services import RuleServices
 from jetmail.rules.symbols import Scores
 from jetmail.rules.verdict import Kind, Stage
 from jetmail.spool.files import MemoryStore
-from jetmail.store.directory import aliases, domains, recipients, rules, settings
+from jetmail.store.directory import aliases, domains, recipients, rules, settings, smtp_users
 from jetmail.store.directory.cache import Directory
 from jetmail.store.directory.domains import Domain
 from jetmail.store.directory.rules import StoredRule
+from jetmail.store.directory.smtp_users import SmtpUser
 from tests.fakes import FakeResolver
 from tests.store.samples import memory_store
 
@@ -138,16 +145,25 @@ class House:
         self.has_room = True
         self.accepted: list[int] = []
         self.refused: list[str] = []
+        make_uid = lambda: f"{next(numbers):020x}"  # noqa: E731
+        book = PolicyBook(self.directory)
+        self.activity = Activity(self.db, self.clock, Limits(), Limits())
+        self.activity.on_over = Blocking(self.db, self.directory, book, self.queue, "mx.demo.test", self.clock.seconds, make_uid)
+        self.submissions = Submissions(
+            SubmissionOptions("mx.demo.test"), self.directory, Meter(self.db), self.activity, self.resolver, self.clock
+        )
+        self.login = DirectoryLogin(self.directory, InlineExecutor(), self.clock, b"key", LoginOptions(), on_login=self.activity.seen)
         self.services = ReceiverServices(
             hostname="mx.demo.test",
             db=self.db,
-            book=PolicyBook(self.directory),
+            book=book,
             judge=Judge(self.chain, self.clock),
             content=self.spool,
             queue=self.queue,
-            login=NoAccounts(self.clock),
+            login=self.login,
+            submissions=self.submissions,
             clock=self.clock,
-            make_uid=lambda: f"{next(numbers):020x}",
+            make_uid=make_uid,
             first_retry=lambda now: now + 60.0,
             has_room=lambda size: self.has_room,
             options=ReceiverOptions(**options),
@@ -160,6 +176,31 @@ class House:
         """A verified relay domain."""
         values: dict[str, Any] = {"kind": "relay", "verified_at": 1.0} | more
         self.write(domains.add, Domain(name=name, **values))
+
+    def add_user(self, username: str = "app", **more: Any) -> SmtpUser:
+        """An SMTP user of account 1 who may send from example.org; the uuid is made of the name."""
+        values: dict[str, Any] = {"password": "proved", "domains": ("example.org",)} | more
+        self.write(smtp_users.add, SmtpUser(f"uuid-of-{username}", 1, username, **values))
+        return self.user(username)
+
+    def user(self, username: str = "app") -> SmtpUser:
+        """The user as the store has it."""
+        found = self.db.read(smtp_users.named, username)
+        assert found is not None
+        return found
+
+    def change_user(self, username: str = "app", **changes: Any) -> None:
+        """Edit the user."""
+        self.write(smtp_users.save, replace(self.user(username), **changes))
+
+    def submission(self, username: str = "app", address: str = "192.0.2.7") -> Visit:
+        """A connection on which that user has signed in under TLS."""
+        visit = self.session(address, "submission")
+        visit.receiver.tls_started("TLSv1.3", "TLS_AES_128_GCM_SHA256")
+        visit.receiver.helo("client.example", True)
+        user = self.user(username)
+        visit.receiver.admit(Principal(user.uuid, user.username, user.account_id, stamp=user.password))
+        return visit
 
     def add_recipient(self, address: str) -> None:
         """A known recipient."""

@@ -133,8 +133,8 @@ def test_strangers_with_a_forged_crowd() -> None:
 def test_sending_makes_correspondents() -> None:
     """What somebody sends who has logged in makes its recipients known, in the transaction that stores it; a crowd does not."""
     home = House(chain())
-    visit = home.session(kind="submission")
-    visit.receiver._client = visit.receiver._client._replace(user="bob@demo.test")
+    home.add_user(domains=("demo.test", "example.org"))
+    visit = home.submission()
     assert visit.send(sender="bob@demo.test", to=("peer@far.example",)).code == 250
     crowd = tuple(f"peer{number}@far.example" for number in range(60))
     assert visit.send(sender="bob@demo.test", to=crowd).code == 250

@@ -1,5 +1,5 @@
-"""Blocked senders: SMTP users, or single senders of a user, that were stopped for abuse (spec 5.6, 7.32). A row stays when it no longer counts, so that
-it is known who let the sender go."""
+"""Blocked senders: SMTP users, or single senders of a user, that were stopped for abuse (spec 5.6, 7.32). A row stays when it no longer counts, so
+that it is known who let the sender go."""
 
 from __future__ import annotations
 

@@ -50,6 +50,11 @@ def wrote(conn: Connection, sender: Address, recipients: Iterable[Address], now:
     conn.executemany("INSERT INTO correspondents (owner, peer, last) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET last = excluded.last", rows)
 
 
+def met(conn: Connection, rows: Iterable[tuple[str, str, float]]) -> None:
+    """(owner, peer, when): `wrote`, of owners who are no addresses (an SMTP user's uuid)."""
+    conn.executemany("INSERT INTO correspondents (owner, peer, last) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET last = excluded.last", list(rows))
+
+
 def has_written(conn: Connection, owner: str, peer: str) -> bool:
     """Whether `owner` (an Address.key or a domain of ours) has written to the peer (an Address.key)."""
     return conn.execute("SELECT 1 FROM correspondents WHERE owner = ? AND peer = ?", (owner, peer)).fetchone() is not None

@@ -76,7 +76,8 @@ def add(conn: Connection, hours: Iterable[Hour], seen: Mapping[str, float]) -> N
 def hours(conn: Connection, user: str, sender: str, since: int) -> tuple[Hour, ...]:
     """The hours of one sender from `since` on."""
     rows = conn.execute(
-        f"SELECT hour, user, sender, {', '.join(FIGURES)} FROM sending WHERE user = ? AND sender = ? AND hour >= ? ORDER BY hour", (user, sender, since)
+        f"SELECT hour, user, sender, {', '.join(FIGURES)} FROM sending WHERE user = ? AND sender = ? AND hour >= ? ORDER BY hour",
+        (user, sender, since),
     ).fetchall()
     return tuple(Hour(*row) for row in rows)
 
@@ -88,18 +89,18 @@ def totals(conn: Connection, user: str, since: int) -> dict[str, int]:
     return dict(zip(FIGURES, row, strict=True))
 
 
-def returned(conn: Connection, after: int, limit: int) -> tuple[int, tuple[tuple[float, str, str], ...]]:
-    """Deliveries of users' mail that others refused for good, among the events behind the id `after`, `limit` of them at most.
-    -> (the last event looked at, (when, user, envelope sender) of each)."""
+def returned(conn: Connection, after: int, limit: int) -> tuple[int, tuple[tuple[str, str], ...]]:
+    """Deliveries of users' mail that ended without being taken, among the `limit` events behind the id `after`.
+    -> (the last event looked at, (user, envelope sender) of each)."""
     last = conn.execute("SELECT max(id) FROM (SELECT id FROM events WHERE id > ? ORDER BY id LIMIT ?)", (after, limit)).fetchone()[0]
     if last is None:
         return after, ()
     rows = conn.execute(
-        """SELECT e.at, m.user, m.sender FROM events AS e JOIN messages AS m ON m.id = e.message_id JOIN deliveries AS d ON d.id = e.delivery_id
-            WHERE e.id > ? AND e.id <= ? AND e.kind = 'attempt' AND m.user <> '' AND d.status = 'rejected'""",
+        """SELECT m.user, m.sender FROM events AS e JOIN messages AS m ON m.id = e.message_id JOIN deliveries AS d ON d.id = e.delivery_id
+            WHERE e.id > ? AND e.id <= ? AND e.kind IN ('attempt', 'expired') AND m.user <> '' AND d.status = 'rejected' AND d.finished = e.at""",
         (after, last),
     ).fetchall()
-    return int(last), tuple((float(at), user, sender) for at, user, sender in rows)
+    return int(last), tuple((user, sender) for user, sender in rows)
 
 
 def last_event(conn: Connection) -> int:
