@@ -48,7 +48,8 @@ EDNS_PAYLOAD = 1232  # the DNS flag day's value: no fragmentation
 @dataclass(frozen=True, slots=True)
 class DnsOptions:
     """`servers`: 'ADDRESS' or 'ADDRESS:PORT' or '[IPV6]:PORT'; empty means /etc/resolv.conf. `validating`: trust their AD bit (only over loopback
-    or a private line). `timeout` seconds for a query in all, `try_timeout` for one server. `cache_entries` answers kept. Breaker: see the module."""
+    or a private line). `timeout` seconds for a query in all, `try_timeout` for one server. `cache_entries` answers kept. Breaker: see the module.
+    `short`: first labels whose answers are kept no longer than so many seconds, whatever their TTL."""
 
     servers: tuple[str, ...] = ()
     validating: bool = False
@@ -57,6 +58,7 @@ class DnsOptions:
     cache_entries: int = 20_000
     breaker_failures: int = 3
     breaker_seconds: float = 15.0
+    short: tuple[tuple[str, float], ...] = (("_jm", 300.0), ("_mailportal-verify", 30.0))
 
 
 def server_addresses(options: DnsOptions, resolv_conf: str = "/etc/resolv.conf") -> tuple[tuple[str, int], ...]:
@@ -95,6 +97,7 @@ class Resolver:
         self._options = options
         self._servers = server_addresses(options)
         self._entropy = entropy
+        self._short = dict(options.short)
         self._exchange = exchange or self._ask_server
         self._backend = _Backend(reactor)
         self._cache: OrderedDict[tuple[str, str], tuple[float, Answer]] = OrderedDict()
@@ -160,6 +163,7 @@ class Resolver:
                 self.log.info("DNS: servers answer again")
             self._unanswered = 0
         ttl = FAULT_TTL if answer.is_temporary else min(answer.ttl, MAX_TTL if answer.kind is AnswerKind.FOUND else MAX_NEGATIVE_TTL)
+        ttl = min(ttl, self._short.get(key[0].partition(".")[0], ttl))
         if ttl > 0:
             self._cache[key] = (now + ttl, answer)
             while len(self._cache) > self._options.cache_entries:
