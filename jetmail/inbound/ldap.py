@@ -130,7 +130,7 @@ class Directory:
             user=options.bind_dn or None,
             password=options.password or None,
             authentication=ldap3.SIMPLE if options.bind_dn else ldap3.ANONYMOUS,
-            receive_timeout=options.timeout,
+            receive_timeout=max(1, round(options.timeout)),  # ldap3 hands it to the kernel as a whole number
             read_only=True,
             raise_exceptions=True,
             auto_referrals=False,

@@ -8,7 +8,6 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from jetmail.interfaces import Existence
 from jetmail.inbound.verification import (
     MAX_ASKED,
     RETRY_AFTER,
@@ -16,6 +15,7 @@ from jetmail.inbound.verification import (
     Verification,
     VerificationOptions,
 )
+from jetmail.interfaces import Existence
 from jetmail.mail.address import Address, parse
 from jetmail.rules.services import RuleServices
 from jetmail.rules.symbols import Scores

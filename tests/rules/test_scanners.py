@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from treq.client import HTTPClient
 from treq.testing import RequestTraversalAgent
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
@@ -222,9 +223,24 @@ def test_rspamd_bounds(score: float, taken: float) -> None:
     assert found(verdict(rspamd(CheckV2({"score": score})), facts(message("x")), policy())) == {"RSPAMD": taken}
 
 
+def test_rspamd_refusals() -> None:
+    """What rspamd would reject counts all that may be taken over, whatever its score; what it skipped counts nothing."""
+    refused = {"score": 0.0, "action": "reject", "is_skipped": True, "symbols": {"GTUBE": {"score": 0.0}}}
+    assert found(verdict(rspamd(CheckV2(refused)), facts(message("x")), policy())) == {"RSPAMD": 10.0}
+    assert verdict(rspamd(CheckV2({"score": 0.0, "is_skipped": True})), facts(message("x")), policy()) is NO_OPINION
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
-    [(b"not json", 200), ([], 200), ({"symbols": {}}, 200), ({"score": 1, "symbols": {"A": 1}}, 200), (ANSWER, 500), (b"[" * 100_000, 200), (b"x" * 2_000_000, 200)],
+    [
+        (b"not json", 200),
+        ([], 200),
+        ({"symbols": {}}, 200),
+        ({"score": 1, "symbols": {"A": 1}}, 200),
+        (ANSWER, 500),
+        (b"[" * 100_000, 200),
+        (b"x" * 2_000_000, 200),
+    ],
 )
 def test_rspamd_nonsense(answer: Any, code: int) -> None:
     """An answer that is none, an error, or one too long is a failure of the rule, for its on_error to settle."""
@@ -235,8 +251,6 @@ def test_rspamd_nonsense(answer: Any, code: int) -> None:
 def test_rspamd_that_never_answers() -> None:
     """Cancelling the rule, which its time-out does, ends the asking."""
     rule = rspamd(CheckV2(None))
-    from twisted.internet.defer import Deferred
-
     asking: Deferred[Any] = Deferred.fromCoroutine(rule.judge(facts(message("x")), policy()))
     got: list[Any] = []
     asking.addBoth(got.append)

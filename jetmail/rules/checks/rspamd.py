@@ -36,7 +36,8 @@ MAX_SYMBOLS = 12  # in the detail, the weightiest
 
 @dataclass(frozen=True, slots=True)
 class RspamdOptions:
-    """`enabled`: ask at all. `url` of the normal worker's checkv2. `factor`: what a point of rspamd's is worth here. `max_size`: octets of the largest
+    """`enabled`: ask at all. `url` of the normal worker's checkv2. `factor`: what a point of rspamd's is worth here (what it would
+    reject counts `highest`). `max_size`: octets of the largest
     message that is sent there. `highest`, `lowest`: bounds of the score that is taken over."""
 
     enabled: bool = False
@@ -104,11 +105,12 @@ class Rspamd(Rule):
             told = [(name, float(symbol.get("score", 0.0))) for name, symbol in answer.get("symbols", {}).items()]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ScanError("rspamd's answer makes no sense") from error
-        if answer.get("is_skipped") or score != score:
+        is_refused = answer.get("action") == "reject"  # by whatever comes before rspamd's own scores, too
+        if (answer.get("is_skipped") and not is_refused) or score != score:
             return NO_OPINION
         told.sort(key=lambda item: (-abs(item[1]), item[0]))
         detail = f"{score:.2f}: " + ", ".join(f"{name}({value:g})" for name, value in told[:MAX_SYMBOLS] if value)
-        taken = min(self.options.highest, max(self.options.lowest, score * self.options.factor))
+        taken = self.options.highest if is_refused else min(self.options.highest, max(self.options.lowest, score * self.options.factor))
         return Verdict((self._services.scores.finding("RSPAMD", detail, taken),))
 
 
