@@ -46,7 +46,7 @@ class RefusalBudget:
 class ReceiverServices:
     """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim,
     bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time.
-    `submissions` judges what users send; without it nobody can sign in. `contacts` remembers first contacts (only in memory, when none is given).
+    `submissions` judges what users send; without it nobody can sign in. `contacts` remembers who has been in touch with whom.
     `on_accepted(octets)` and `on_refused(reason)` are told of every decision, for metrics."""
 
     hostname: str
@@ -60,14 +60,12 @@ class ReceiverServices:
     make_uid: Callable[[], str]
     first_retry: Callable[[float], float]
     has_room: Callable[[int], bool]
+    contacts: Contacts
     options: ReceiverOptions = ReceiverOptions()
     submissions: Submissions | None = None
-    contacts: Contacts = None  # type: ignore[assignment]  # made below when it is not given
     on_accepted: Callable[[int], None] = lambda octets: None
     on_refused: Callable[[str], None] = lambda reason: None
     refusal_budget: RefusalBudget = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "refusal_budget", RefusalBudget(self.options.refusals_per_minute))
-        if self.contacts is None:
-            object.__setattr__(self, "contacts", Contacts(self.db))

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from jetmail.errors import StoreError
 from jetmail.inbound.activity import Activity, Limits
 from jetmail.inbound.blocking import Blocking
+from jetmail.inbound.contacts import Contacts
 from jetmail.inbound.login import DirectoryLogin, LoginOptions
 from jetmail.inbound.peer import Peer
 from jetmail.inbound.policies import PolicyBook
@@ -166,6 +167,7 @@ class House:
             make_uid=make_uid,
             first_retry=lambda now: now + 60.0,
             has_room=lambda size: self.has_room,
+            contacts=Contacts(self.db),
             options=ReceiverOptions(**options),
             on_accepted=self.accepted.append,
             on_refused=self.refused.append,
