@@ -73,7 +73,7 @@ class Directory:
 
     def _failed(self, failure: Failure) -> Existence:
         self._down_until = self._clock.seconds() + DOWN_FOR
-        _log.error("LDAP: no directory answers: {reason}", reason=f"{failure.type.__name__}: {failure.getErrorMessage()}"[:300])
+        _log.error("LDAP: no directory answers: {reason}", reason=f"{type(failure.value).__name__}: {failure.getErrorMessage()}"[:300])
         return Existence.FAULT
 
     # on a thread

@@ -68,7 +68,7 @@ class ClamdSession(Protocol):
     def _end(self, result: str | Failure) -> None:
         self._stop()
         if not self.result.called:
-            self.result.callback(result)  # type: ignore[arg-type]
+            self.result.callback(result)
 
     def _stop(self) -> None:
         self._unregister()

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -157,7 +157,7 @@ def reverse(address: IPAddress) -> str:
 async def ask(resolver: IResolver, questions: Iterable[tuple[str, T]], seconds: float, clock: IReactorTime) -> list[tuple[Answer, T]]:
     """The A records of all names, asked at once. What has not answered within `seconds` is a TIMEOUT."""
     named = list(questions)
-    waiting: DeferredList = DeferredList([resolver.query(name, "A") for name, _ in named], consumeErrors=True)
+    waiting: Deferred[list[tuple[bool, Any]]] = DeferredList([resolver.query(name, "A") for name, _ in named], consumeErrors=True)
     if not waiting.called:
         waiting.addTimeout(seconds, clock)  # cancels what still waits, and the list then has all that came
     answers = await waiting
