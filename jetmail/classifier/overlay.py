@@ -1,7 +1,7 @@
 """What one person's own trainings add to the model of all: sparse, and bounded whatever they click.
 
 An Overlay is a value: `trained` gives another. It learns what the model of all and the overlay together got wrong, so a person's word counts on
-top of everybody's and two people may disagree for ever. At most MAX_ENTRIES weights are kept, the heaviest, and header and text are each moved by
+top of everybody's and two people may disagree for ever. Some MAX_ENTRIES weights are kept, the heaviest, and header and text are each moved by
 MAX_SHIFT at most: somebody who only ever reports spam must not come to see spam in everything. To score a message with it costs some 60
 microseconds. `load` refuses damaged octets (DamagedError).
 """
@@ -19,7 +19,8 @@ from jetmail.classifier.errors import DamagedError
 from jetmail.classifier.features import HALF, SIZE, Features
 from jetmail.classifier.model import FIRST_PACE, Model, Weights, adjust, counted, halves, logit_of
 
-MAX_ENTRIES = 32_768  # weights, 12 octets each
+MAX_ENTRIES = 30_000  # weights, 12 octets each
+_SLACK = 5_000  # over it before the lightest go, so that not every lesson has to look for them
 MAX_SHIFT = 8.0  # logit
 MAGIC = b"overlay\n"
 _HEAD = struct.Struct("<8sIIIII")  # magic, version, spam, ham, weights, crc of all the rest
@@ -55,7 +56,7 @@ class Overlay:
     def trained(self, found: Features, is_spam: bool, model: Model, *, undoes: bool = False) -> Overlay:
         """This, and one more message learnt. `undoes`: it was learnt as the opposite before."""
         spam, ham = counted(self.spam, self.ham, is_spam, undoes)
-        indexes = np.union1d(self.indexes, found).astype(np.uint32)
+        indexes = _joined(self.indexes, found)
         weights = np.zeros(len(indexes), np.float32)
         pace = np.full(len(indexes), FIRST_PACE, np.float32)
         known = np.searchsorted(indexes, self.indexes)
@@ -65,7 +66,7 @@ class Overlay:
             own, own_pace = weights[places], pace[places]
             adjust(own, own_pace, is_spam, general)
             weights[places], pace[places] = own, own_pace
-        if len(indexes) > MAX_ENTRIES:
+        if len(indexes) > MAX_ENTRIES + _SLACK:
             heaviest = np.sort(np.argpartition(np.abs(weights), -MAX_ENTRIES)[-MAX_ENTRIES:])
             indexes, weights, pace = indexes[heaviest], weights[heaviest], pace[heaviest]
         return Overlay(indexes, weights, pace, spam, ham)
@@ -98,6 +99,15 @@ def load(octets: bytes) -> Overlay:
     if not np.isfinite(weights).all() or not (np.isfinite(pace) & (pace > 0)).all():
         raise DamagedError("an overlay has weights that are no numbers")
     return Overlay(indexes, weights, pace, spam, ham)
+
+
+def _joined(one: Features, other: Features) -> Features:
+    """Both, sorted, each once. Two sorted runs are merged, not sorted."""
+    both = np.concatenate((one, other))
+    both.sort(kind="stable")
+    keep = np.ones(len(both), np.bool_)
+    np.not_equal(both[1:], both[:-1], out=keep[1:])
+    return both[keep]
 
 
 def _bounded(logit: float) -> float:

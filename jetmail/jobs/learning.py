@@ -34,8 +34,8 @@ from jetmail.interfaces import IDatabase, IExecutor, IJob
 from jetmail.store.traffic import learning
 from jetmail.store.traffic.learning import Step
 
-AT_ONCE = 100  # steps learnt in one turn: some 10 ms
-RECENT = 128  # overlays kept in memory, at most 256 KiB each
+AT_ONCE = 25  # steps learnt in one turn: some 5 ms, of persons 15
+RECENT = 128  # overlays kept in memory, at most 420 KB each
 DAY = 86_400.0
 
 
