@@ -28,7 +28,7 @@ _WORDS = {Correspondent.OF_RECIPIENT: "KNOWN_CORRESPONDENT", Correspondent.OF_DO
 class CorrespondentOptions:
     """`unless`: symbols that say that the sender is not who the message says; with one of them nothing is found."""
 
-    unless: tuple[str, ...] = ("SPF_FAIL", "DKIM_FAIL", "DMARC_FAIL", "DMARC_REJECT", "DMARC_QUARANTINE", "FROM_FORGED")
+    unless: tuple[str, ...] = ("SPF_FAIL", "DMARC_FAIL", "DMARC_QUARANTINE", "DMARC_REJECT", "DMARC_PERMERROR")
 
 
 @implementer(IRule)
