@@ -29,7 +29,7 @@ from jetmail.mail.address import AddressError, parse
 from jetmail.mail.message import Message
 from jetmail.spool.content import head
 from jetmail.store.database import Connection
-from jetmail.store.directory import domains, personal
+from jetmail.store.directory import aliases, domains, personal
 from jetmail.store.traffic import learning, messages
 
 MAX_OCTETS = 2 * 1024 * 1024  # of a message that are read; more than its features and its digest are taken from
@@ -130,18 +130,19 @@ async def _train_stored(
 
 def _teach(conn: Connection, actor: Actor, samples: tuple[Sample, ...], is_spam: bool, person: str, now: float, files: bool) -> tuple[Learnt, ...]:
     _require(conn, actor, person)
+    mailbox = _mailbox(conn, person) if person else ""
     learnt = []
     for each in samples:
-        undoes = learning.teach(conn, each.content, person, is_spam, each.features, now, actor.name)
+        undoes = learning.teach(conn, each.content, mailbox, is_spam, each.features, now, actor.name)
         learnt.append(Learnt.KNOWN if undoes is None else Learnt.TURNED if undoes else Learnt.NEW)
-        if files and each.sender and each.sender != person:
-            personal.put(conn, person, each.sender, "block" if is_spam else "allow")
+        if files and each.sender and each.sender not in (person, mailbox):
+            personal.put(conn, mailbox, each.sender, "block" if is_spam else "allow")
     if not samples:
         return ()
     detail: dict[str, object] = {"label": "spam" if is_spam else "ham", "messages": len(samples)}
     if len(samples) == 1:
         detail |= {"content": samples[0].content, "learnt": learnt[0].value, "sender": samples[0].sender if files else ""}
-    access.record(conn, actor, now, "train", f"person {person}" if person else "everybody", detail)
+    access.record(conn, actor, now, "train", f"person {mailbox}" if mailbox else "everybody", detail)
     return tuple(learnt)
 
 
@@ -166,6 +167,12 @@ def _require(conn: Connection, actor: Actor, person: str) -> None:
     if domain is None:
         raise NotFoundError(f"no such address: {person}")
     access.require(actor, access.RULES, Object(domain.account_id, name, person), f"address: {person}")
+
+
+def _mailbox(conn: Connection, person: str) -> str:
+    """The one mailbox behind the address, which is how the rule knows a recipient (rules.checks.classifier.person_of)."""
+    targets = aliases.expand(conn, parse(person)).targets
+    return _folded(str(targets[0])) if len(targets) == 1 else _folded(person)
 
 
 def _key(person: str) -> str:

@@ -10,9 +10,12 @@ from jetmail.actions import training
 from jetmail.actions.access import Actor, Grant
 from jetmail.actions.training import Learnt
 from jetmail.errors import NotFoundError, UsageError
+from jetmail.inbound.policies import PolicyBook
+from jetmail.mail.address import parse
 from jetmail.mail.message import Message
 from jetmail.spool.files import MemoryStore
 from jetmail.store.directory import domains, personal
+from jetmail.store.directory.cache import Directory
 from jetmail.store.directory.domains import Domain
 from jetmail.store.traffic import learning
 from jetmail.store.traffic.messages import Content, accept
@@ -96,6 +99,24 @@ class TrainingTests(SynchronousTestCase):
         self.assertEqual(personal.listing(self.conn, "ann@demo.test"), {"allow": [sender], "block": []})
         self.learnt(ROOT, True, "")
         self.assertEqual(self.conn.execute("SELECT count(*) FROM settings").fetchone(), (1,))
+
+    def test_comes_before_the_domains_lists(self) -> None:
+        """What one click filed is in the policy of the person's mail at once, at their own level, and in nobody else's."""
+        book = PolicyBook(Directory(self.db))
+        self.assertFalse(book.recipient(parse("ann@demo.test")).policy.address_lists)
+        self.learnt(ANN, True)
+        block = book.recipient(parse("Ann+tag@demo.test")).policy.address_lists.block
+        self.assertTrue(block.has_sender("1@bulk1.offers.test", "bulk1.offers.test"))
+        self.assertFalse(block.has_sender("2@bulk1.offers.test", "bulk1.offers.test"))
+        self.assertFalse(book.recipient(parse("bob@demo.test")).policy.address_lists)
+
+    def test_behind_an_alias(self) -> None:
+        """Who is taught for is the mailbox the address leads to, as the rule will ask for it."""
+        domains.add(self.conn, Domain("short.test", kind="alias", alias_of="demo.test"))
+        sample = training.sample(Message(self.octets), HOSTNAME)
+        self.successResultOf(training.train(self.db, ROOT, [sample], True, "Ann+x@short.test", now=1.0, files_sender=True))
+        self.assertEqual([step.person for step in learning.steps(self.conn, 0)], ["ann@demo.test"])
+        self.assertEqual(len(personal.listing(self.conn, "ann@demo.test")["block"]), 1)
 
     def test_files_no_forged_sender(self) -> None:
         """One's own address, several addresses and an unreadable From are not filed."""
