@@ -18,6 +18,9 @@ from jetmail.mail.address import AddressError, parse, parse_domain
 
 MAX_ENTRIES = 100_000
 
+# Loopback and private networks: our own machines, as a rule.
+NEAR_NETWORKS = ("127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10")
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 

@@ -26,7 +26,7 @@ from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.rules.authenticated import Authenticated
 from jetmail.rules.budget import Budget
 from jetmail.rules.facts import Facts
-from jetmail.rules.lists import IPAddress, Networks, parse_range
+from jetmail.rules.lists import NEAR_NETWORKS, IPAddress, Networks, parse_range
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
@@ -59,7 +59,7 @@ class AuthenticationOptions:
 
     budget: float = 2.0
     max_signatures: int = 10
-    trusted_networks: tuple[str, ...] = ("127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10")
+    trusted_networks: tuple[str, ...] = NEAR_NETWORKS
 
     def __post_init__(self) -> None:
         if not 0 < self.budget <= 10:

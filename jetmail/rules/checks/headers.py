@@ -16,6 +16,7 @@ from jetmail.rules.analysis import hosts
 from jetmail.rules.analysis.content import Content, addressees, read_content
 from jetmail.rules.analysis.rule import ContentRule, Notes
 from jetmail.rules.facts import Facts, parse_ip
+from jetmail.rules.lists import NEAR_NETWORKS, Networks, parse_range
 from jetmail.rules.policy import Policy
 from jetmail.rules.symbols import symbols
 
@@ -41,6 +42,10 @@ _BULK_MAILER = re.compile(
 )
 _ONCE = frozenset({b"date", b"subject", b"message-id", b"to", b"cc", b"reply-to", b"content-type", b"in-reply-to"})  # RFC 5322 3.6
 _PLACEHOLDER = re.compile(rb"undisclosed|recipients?\s*:\s*;|destinataires|\binconnus|list suppressed", re.IGNORECASE)
+
+
+# A machine beside us calls itself what it likes, by our own name too.
+_NEAR = Networks(parse_range(text) for text in NEAR_NETWORKS)
 
 
 @implementer(IRule)
@@ -157,7 +162,7 @@ class Headers(ContentRule):
     def _road(self, notes: Notes, facts: Facts, message: Message) -> None:
         received = message.values(b"received")
         helo = facts.client.helo
-        if helo and not facts.client.user:
+        if helo and not facts.client.user and facts.client.ip not in _NEAR:
             bare = helo.strip("[]").lower().removeprefix("ipv6:")
             if self.hostname and bare.rstrip(".") == self.hostname.lower():
                 notes.add("HELO_OURS", helo)
