@@ -41,6 +41,7 @@ from jetmail.inbound.contacts import Contacts
 from jetmail.inbound.greylist import Greylist
 from jetmail.inbound.ldap import Directory as LdapDirectory
 from jetmail.inbound.listener import Listeners, SmtpFactory
+from jetmail.inbound.lockdown import LockdownCheck
 from jetmail.inbound.login import DirectoryLogin
 from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Peer
@@ -62,6 +63,7 @@ from jetmail.jobs.scheduler import Scheduler
 from jetmail.jobs.vacuum import VacuumJob
 from jetmail.mail.address import AddressError, parse
 from jetmail.mail.outcome import Outcome, Result
+from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.offload import InlineExecutor, SystemEntropy, ThreadExecutor
 from jetmail.outbound.attempt import Deliverer
 from jetmail.outbound.bounce import Reporter, ReportOptions
@@ -171,8 +173,9 @@ class Appliance(Service):
         self.activity = Activity(self.db, reactor, *wiring.sending_limits(config))
         self.activity.on_over = Blocking(self.db, self.directory, book, IQueueDoor(self.queue), self.hostname, reactor.seconds, self.make_uid)
         self.submissions = Submissions(
-            wiring.submission_options(config, self.hostname), self.directory, Meter(self.db), self.activity, self.resolver, reactor
-        )
+            wiring.submission_options(config, self.hostname), self.directory, Meter(self.db), self.activity, self.resolver, reactor,
+            lockdown=LockdownCheck(self.resolver, PublicSuffixes(), reactor),
+        )  # fmt: skip
         login = DirectoryLogin(
             self.directory, IExecutor(self.executor), reactor, self.entropy.token(32), wiring.login_options(config), on_login=self.activity.seen
         )

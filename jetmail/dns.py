@@ -192,7 +192,7 @@ class Resolver:
             except (dns.exception.DNSException, OSError, EOFError):
                 last = Answer(AnswerKind.SERVFAIL)
                 continue
-            answer = self._read(response, rdtype)
+            answer = read_answer(response, rdtype, self._options.validating)
             if answer.kind is not AnswerKind.SERVFAIL:
                 return answer
             last = answer
@@ -205,19 +205,21 @@ class Resolver:
         )
         return response
 
-    def _read(self, response: dns.message.Message, rdtype: str) -> Answer:
-        code = response.rcode()
-        if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) or not isinstance(response, dns.message.QueryMessage):
-            return Answer(AnswerKind.SERVFAIL)
-        chain = response.resolve_chaining()  # raises DNSException on a loop: SERVFAIL above
-        ttl = int(chain.minimum_ttl)
-        authentic = self._options.validating and bool(response.flags & dns.flags.AD)
-        if code == dns.rcode.NXDOMAIN:
-            return Answer(AnswerKind.NXDOMAIN, ttl=ttl, authentic=authentic)
-        if chain.answer is None:
-            return Answer(AnswerKind.NODATA, ttl=ttl, authentic=authentic)
-        records = tuple(_plain(rdata, rdtype) for rdata in list(chain.answer)[:MAX_RECORDS])
-        return Answer(AnswerKind.FOUND, records, ttl, authentic)
+
+def read_answer(response: dns.message.Message, rdtype: str, validating: bool) -> Answer:
+    """What a server said. Raises DNSException for a chain of CNAMEs that goes round."""
+    code = response.rcode()
+    if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) or not isinstance(response, dns.message.QueryMessage):
+        return Answer(AnswerKind.SERVFAIL)
+    chain = response.resolve_chaining()
+    ttl = int(chain.minimum_ttl)
+    authentic = validating and bool(response.flags & dns.flags.AD)
+    if code == dns.rcode.NXDOMAIN:
+        return Answer(AnswerKind.NXDOMAIN, ttl=ttl, authentic=authentic)
+    if chain.answer is None:
+        return Answer(AnswerKind.NODATA, ttl=ttl, authentic=authentic)
+    records = tuple(_plain(rdata, rdtype) for rdata in list(chain.answer)[:MAX_RECORDS])
+    return Answer(AnswerKind.FOUND, records, ttl, authentic)
 
 
 def _plain(rdata: Any, rdtype: str) -> Any:

@@ -23,6 +23,7 @@ from jetmail.cli import output
 from jetmail.cli.parser import program
 from jetmail.cli.wake import wake
 from jetmail.errors import UsageError
+from jetmail.interfaces import IResolver
 from jetmail.offload import InlineExecutor
 from jetmail.spool.files import FileStore, SpoolOptions
 from jetmail.store import migrations
@@ -88,6 +89,14 @@ class Context:
     def spool(self) -> FileStore:
         """Large content as files. Nothing is created there from the command line, so no names are made."""
         return FileStore(SpoolOptions(str(self.config.state / "spool")), InlineExecutor(), _no_names)
+
+    @cached_property
+    def resolver(self) -> IResolver:
+        """DNS, waited for."""
+        from jetmail import wiring  # here, because most commands ask nobody and need not wait for what this brings along
+        from jetmail.cli.lookup import BlockingResolver
+
+        return IResolver(BlockingResolver(wiring.dns_options(self.config)))
 
     @cached_property
     def actor(self) -> Actor:

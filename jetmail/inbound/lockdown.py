@@ -1,7 +1,7 @@
 """Domain Lockdown where mail is submitted: step 5 of inbound.submission, in every permission mode.
 
-Asked about are the domains of the envelope's sender and of everybody in From, each for itself: one that does not admit the user refuses the message, and
-the reply names it. A From that cannot be read properly is searched for what looks like a domain, so that a broken one is no way around.
+Asked about are the domains of the envelope's sender and of everybody in From, each for itself: one that does not admit the user refuses the message,
+and the reply names it. A From that cannot be read properly is searched for what looks like a domain, so that a broken one is no way around.
 One message has DNS_SECONDS for all of it and asks about MAX_DOMAINS domains; who writes as more at once is refused. When DNS cannot tell, the sender
 comes back later: neither let through nor bounced.
 """
@@ -64,8 +64,9 @@ class LockdownCheck:
             if found.standing is Standing.UNKNOWN:
                 unknown = unknown or found
         if unknown is not None:
-            reply = Reply(451, "4.7.1", f"[LOCKDOWN] Whether this sender may send from {unknown.domain} cannot be checked now, please try again later")
-            return Verdict((Finding("LOCKDOWN_UNKNOWN", 0.0, f"{unknown.domain}: {unknown.detail}"),), Ruling(Action.DEFER, "lockdown-unknown", reply))
+            text = f"[LOCKDOWN] Whether this sender may send from {unknown.domain} cannot be checked now, please try again later"
+            ruling = Ruling(Action.DEFER, "lockdown-unknown", Reply(451, "4.7.1", text))
+            return Verdict((Finding("LOCKDOWN_UNKNOWN", 0.0, f"{unknown.domain}: {unknown.detail}"),), ruling)
         return NO_OPINION
 
 
