@@ -36,6 +36,12 @@ class DialerTests(SynchronousTestCase):
         Dialer(reactor).connect("2001:db8::1", 25, Factory.forProtocol(Protocol), 30).addErrback(lambda _: None)
         self.assertEqual((reactor.tcpClients[0][0], reactor.tcpClients[0][4]), ("2001:db8::1", None))
 
+    def test_unix_socket(self) -> None:
+        """A path is a UNIX socket."""
+        reactor = MemoryReactorClock()
+        Dialer(reactor).connect("/run/clamav/clamd.ctl", 0, Factory.forProtocol(Protocol), 7).addErrback(lambda _: None)
+        self.assertEqual((reactor.unixClients[0][0], reactor.unixClients[0][2]), ("/run/clamav/clamd.ctl", 7))
+
     def test_refused(self) -> None:
         """A refusal comes back as ConnectError."""
         reactor = MemoryReactorClock()

@@ -6,15 +6,19 @@ import ipaddress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 
 from jetmail.interfaces import Answer, AnswerKind, IResolver
+from jetmail.mail.message import Message
 from jetmail.rules import registry
 from jetmail.rules.checks.dnsbl import AddressListOptions, AddressLists
 from jetmail.rules.checks.uribl import DomainListOptions, DomainLists
+from jetmail.rules.facts import Client
 from jetmail.rules.verdict import NO_OPINION
 from jetmail.rules.zones import CodeOptions, Pattern, ZoneOptions, reverse
 from tests.rules.bound import begin, bound, found, verdict
@@ -207,6 +211,24 @@ def test_addresses_and_exceptions() -> None:
         asked.append([name for name, _ in rule._services.resolver.asked])
     assert asked[0] == []
     assert asked[1][0] == "4.4.8.8.uri.test" and all("ours" not in name for name in asked[1])
+
+
+@given(st.binary(max_size=2_000), st.text(max_size=60))
+def test_any_message(octets: bytes, helo: str) -> None:
+    """Whatever the octets and whatever was said at HELO: a verdict, and no more look-ups than allowed."""
+    for kind in (b"text/html", b"text/plain"):
+        content = Message(b"From: " + octets[:100] + b"\r\nContent-Type: " + kind + b"\r\n\r\n" + octets + b" <a href='http://" + octets + b"'>x</a>")
+        rule = domains({}, addresses=True)
+        client = Client(CLIENT, helo=helo)
+        assert verdict(rule, facts(content)._replace(client=client), policy()) is NO_OPINION
+        assert len(rule._services.resolver.asked) <= 30
+
+
+@given(st.lists(st.text(max_size=20) | st.ip_addresses().map(str), max_size=8))
+def test_any_answer(records: list[str]) -> None:
+    """Whatever a server answers: a verdict."""
+    rule = addresses({("7.4.8.8.bl.test", "A"): records})
+    assert set(found(verdict(rule, facts(message(), address=CLIENT), policy()))) <= {"BAD", "WORSE"}
 
 
 RULE = '[[rule]]\nname = "{name}"\nclass = "jetmail.rules.checks.{path}"\n[rule.options]\nenabled = true\n{rest}'
