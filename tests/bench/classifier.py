@@ -1,8 +1,9 @@
 """classifier: a stream of labelled mail through the statistical filter as the product runs it. How well does it rank, what does it hold, what does
 it miss; learnt one by one, and with no training at all.
 
-PATH is an index of the TREC kind (lines of `spam ../data/inmail.1`, paths relative to the index, in the order of the stream), or a folder whose
-subfolders or mbox files say in their names what they hold (spam, junk, unwanted | ham); a folder's messages are shuffled the same way every time.
+PATH is an index of the TREC kind (lines of `spam ../data/inmail.1`, paths relative to the index, in the order of the stream), a folder that has one
+(index, full/index), or a folder whose subfolders or mbox files have spam, junk or unwanted, or ham in their names: its messages are shuffled, the same
+way every time.
 
 Each message is judged by the rule of the chain, then taught through `actions.training` into a store and learnt from its journal, as a click in the
 portal or `jetmail train` would. With --teach N learning ends after N of each kind, and what comes after is judged without learning any more.
@@ -42,12 +43,14 @@ from jetmail.store import migrations
 from jetmail.store.database import InlineDatabase
 
 HELD = 6.0
-_KIND = re.compile(r"(spam|junk|unwanted)|(ham|good|wanted)", re.IGNORECASE)
+_KIND = re.compile(r"(?<![a-z])(?:(spam|junk|unwanted)|ham|good|wanted)(?![a-z])", re.IGNORECASE)
+INDEXES = ("index", "full/index")  # where a public stream keeps its own
 
 
 def stream(path: Path) -> Iterator[tuple[bool, bytes]]:
     """(is spam, message), in order."""
-    if path.is_file() and not _KIND.match(path.name):
+    path = next((path / name for name in INDEXES if (path / name).is_file()), path)
+    if path.is_file():
         for line in path.read_text("utf-8", "replace").splitlines():
             label, _, name = line.strip().partition(" ")
             if label.lower() in ("spam", "ham") and name:
@@ -58,7 +61,7 @@ def stream(path: Path) -> Iterator[tuple[bool, bytes]]:
     for each in MailFiles([str(path)]):
         if each.octets is None:
             continue
-        kinds = [match[1] is not None for part in each.path.relative_to(path.parent).parts[1:] if (match := _KIND.match(part))]
+        kinds = [match[1] is not None for part in each.path.relative_to(path).parts if (match := _KIND.search(part))]
         if kinds:
             found.append((kinds[-1], each.octets))
     random.Random(1).shuffle(found)
@@ -79,9 +82,8 @@ class Bench:
             self.learner.classifier.model.weights[:] = 0
         self.actor = Actor.sysadmin("bench")
         self.rule = StatisticalFilter("classifier", NoOptions())
-        services: Any = RuleServices(
-            "bench.example", Clock(), None, None, Scores(self.rule.SYMBOLS), folder, folder, classifier=self.learner.classifier
-        )
+        none: Any = None  # this rule asks neither DNS nor a thread
+        services = RuleServices("bench.example", Clock(), none, none, Scores(self.rule.SYMBOLS), folder, folder, classifier=self.learner.classifier)
         self.rule.bind(services)
 
     def judge(self, message: Message) -> tuple[float, float]:
@@ -99,11 +101,11 @@ class Bench:
             raise AssertionError(f"a training failed: {failures[0].getErrorMessage()}")
 
 
-def area_above(scores: list[float], labels: list[bool]) -> float:
-    """1-AUC in per cent: how often a ham stands above a spam, ties for a half."""
+def area_above(scores: list[float], labels: list[bool]) -> float | None:
+    """1-AUC in per cent: how often a ham stands above a spam, ties for a half. None without both."""
     spam, ham = (np.sort([score for score, label in zip(scores, labels, strict=True) if label is kind]) for kind in (True, False))
     if not len(spam) or not len(ham):
-        return float("nan")
+        return None
     above = (len(ham) - np.searchsorted(ham, spam, "right")).sum() + (
         np.searchsorted(ham, spam, "right") - np.searchsorted(ham, spam, "left")
     ).sum() / 2
@@ -116,7 +118,7 @@ def figures(logits: list[float], scores: list[float], labels: list[bool]) -> dic
     return {
         "spam": sum(labels),
         "ham": len(labels) - sum(labels),
-        "one_minus_auc_percent": round(area_above(logits, labels), 4),
+        "one_minus_auc_percent": area if (area := area_above(logits, labels)) is None else round(area, 4),
         "false_positives": sum(score >= HELD for _, score, label in answers if not label),
         "misses": sum(score < HELD for _, score, label in answers if label),
         "false_positives_at_half": sum(logit > 0 for logit, _, label in answers if not label),
@@ -177,8 +179,9 @@ def told(result: dict[str, Any]) -> list[str]:
     for key, name in names.items():
         each = result[key]
         caught = 100 * (1 - each["misses"] / each["spam"]) if each["spam"] else float("nan")
+        area = each["one_minus_auc_percent"]
         lines.append(
-            f"  {name:<30} 1-AUC {each['one_minus_auc_percent']:.4f} %  held: {each['false_positives']} of {each['ham']} ham, "
+            f"  {name:<30} 1-AUC {'-' if area is None else f'{area:.4f}'} %  held: {each['false_positives']} of {each['ham']} ham, "
             f"{caught:.2f} % of {each['spam']} spam  (probability 0.5: {each['false_positives_at_half']} ham, {each['misses_at_half']} misses)"
         )
     spent = result["milliseconds"]
