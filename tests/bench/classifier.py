@@ -2,8 +2,8 @@
 it miss; learnt one by one, and with no training at all.
 
 PATH is an index of the TREC kind (lines of `spam ../data/inmail.1`, paths relative to the index, in the order of the stream), a folder that has one
-(index, full/index), or a folder whose subfolders or mbox files have spam, junk or unwanted, or ham in their names: its messages are shuffled, the same
-way every time.
+(index, full/index), or a folder whose subfolders or mbox files have spam, junk or unwanted, or ham in their names: its messages are shuffled the
+same way every time.
 
 Each message is judged by the rule of the chain, then taught through `actions.training` into a store and learnt from its journal, as a click in the
 portal or `jetmail train` would. With --teach N learning ends after N of each kind, and what comes after is judged without learning any more.
