@@ -56,7 +56,7 @@ def add(
             raise UsageError("uuid", "is no UUID")
         scoped = scope_of(scope, scope_key)
         rule = StoredRule(uuid, *scoped, action, name, description, enabled, priority, _json(conditions), now, now)
-        return db.run(_add, actor, now, _checked(rule))
+        return db.run(_add, actor, now, checked(rule))
 
     return maybeDeferred(do)
 
@@ -110,7 +110,7 @@ def _add(conn: Connection, actor: Actor, now: float, rule: StoredRule) -> Stored
 
 def _change(conn: Connection, actor: Actor, now: float, uuid: str, changes: dict[str, Any]) -> StoredRule:
     before = _found(conn, actor, uuid)
-    after = _checked(replace(before, modified=now, **changes))
+    after = checked(replace(before, modified=now, **changes))
     rules.put(conn, after)
     was, told = _told(before), _told(after)
     access.record(
@@ -181,7 +181,8 @@ def scope_of(scope: str, scope_key: str) -> tuple[str, str]:
     return scope, str(int(scope_key)) if scope == "account" else scope_key
 
 
-def _checked(rule: StoredRule) -> StoredRule:
+def checked(rule: StoredRule) -> StoredRule:
+    """The rule as it is to be stored. Raises UsageError naming the field."""
     if rule.action not in ("allow", "block"):
         raise UsageError("action", "is allow or block")
     if not isinstance(rule.name, str) or not _NAME.fullmatch(rule.name):

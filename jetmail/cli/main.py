@@ -16,12 +16,35 @@ from typing import TextIO
 
 from twisted.python.runtime import seconds as system_seconds
 
-from jetmail.cli import alias, attachments, demo, domain, filters, log, message, quarantine, queue, recipient, rule, serve, setup, stats, train
+from jetmail.cli import (
+    alias,
+    attachments,
+    demo,
+    domain,
+    filters,
+    lockdown,
+    log,
+    message,
+    quarantine,
+    queue,
+    recipient,
+    rule,
+    scan,
+    sending,
+    serve,
+    setup,
+    smtp_user,
+    stats,
+    train,
+)
 from jetmail.cli.context import Context
 from jetmail.cli.parser import FAILED, OK, USAGE, Commands, Parser
 from jetmail.errors import ConfigError, ConflictError, JetmailError, NotFoundError, UsageError
 
-FAMILIES = (setup, serve, demo, domain, recipient, alias, filters, attachments, queue, quarantine, log, message, rule, train, stats)
+FAMILIES = (
+    setup, serve, demo, domain, recipient, alias, filters, attachments, smtp_user, sending, queue, quarantine, log, message, scan, rule, lockdown,
+    train, stats,
+)  # fmt: skip
 
 _EPILOG = """\
 DIR holds etc/ (settings) and var/ (store). Without --dir it is $JETMAIL_DIR, else ./var/jetmail, else the current directory.

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from jetmail import host
-from jetmail.actions import quarantine, training
+from jetmail.actions import quarantine
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
 from jetmail.cli.log import status_word
@@ -132,6 +132,8 @@ def delete(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _trainer(context: Context, now: float) -> quarantine.Train:
+    from jetmail.actions import training  # here, not above: it brings numpy, which no other command of this family needs
+
     hostname = context.config.server.hostname or host.full_hostname()
 
     def train(item: Kept) -> Awaitable[object]:

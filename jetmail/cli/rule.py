@@ -9,13 +9,15 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from jetmail.actions import rules
+from jetmail.actions import dryrun, rules
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
-from jetmail.cli.parser import FAILED, OK, Commands, Parser
+from jetmail.cli.log import status_word
+from jetmail.cli.parser import FAILED, OK, Commands, Parser, count, moment
 from jetmail.errors import UsageError
 from jetmail.rules import registry
 from jetmail.store.directory.rules import StoredRule
+from jetmail.store.traffic.search import LogRow
 
 TEXT_TYPES = ("exact", "contains", "starts_with", "ends_with", "regex")
 ATTACHMENT_TYPES = ("filename", "extension", "mime_type")
@@ -73,6 +75,23 @@ def register(commands: Commands) -> None:
     _settings(parser)
     parser = family.add("remove", remove, "remove a rule", "rule remove 5a1f8c1e-8f8e-4f2a-9a51-3f0d6f3c2b1a", yes=True)
     parser.add_argument("uuid", metavar="UUID", help="as `rule list` prints it")
+    parser = family.add(
+        "test",
+        test,
+        "try a rule on logged and quarantined mail, without letting it loose",
+        ["rule test 5a1f8c1e-8f8e-4f2a-9a51-3f0d6f3c2b1a --since 7d", "rule test --domain example.org --sender spam.example --subject invoice"],
+        details=(
+            "A rule that is there, or conditions nobody has saved. Conditions on body, headers and attachments need content, which is kept while\n"
+            "mail is queued or held: for other messages they cannot be told, and those are listed with '?'."
+        ),
+    )
+    parser.add_argument("uuid", nargs="?", default="", metavar="UUID", help="a rule, as `rule list` prints it")
+    parser.add_argument("--action", choices=("allow", "block"), default="block", help="as which the conditions are tried (block)")
+    _scope(parser)
+    _add_conditions(parser)
+    parser.add_argument("--since", type=moment, metavar="WHEN", help="mail from this time on: 2026-11-20 or 7d (ago)")
+    parser.add_argument("--look-at", type=count, default=dryrun.MAX_ROWS, metavar="N", help=f"rows of the log to look at ({dryrun.MAX_ROWS})")
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="rows to show (50)")
 
 
 def _scope(parser: Parser) -> None:
@@ -85,6 +104,10 @@ def _scope(parser: Parser) -> None:
 def _settings(parser: Parser) -> None:
     parser.add_argument("--description", metavar="TEXT", help="why it is there")
     parser.add_argument("--priority", type=int, metavar="N", help="lower is asked first (100)")
+    _add_conditions(parser)
+
+
+def _add_conditions(parser: Parser) -> None:
     for name, text in _CONDITIONS.items():
         parser.add_argument(f"--{name}", action="append", default=[], metavar="VALUE", help=text)
     parser.add_argument("--min-size", type=int, metavar="OCTETS", help="messages of at least this size")
@@ -176,6 +199,46 @@ def remove(context: Context, arguments: argparse.Namespace) -> int:
     context.changed()
     context.show_one(_plain(removed), [("removed", removed.uuid)])
     return OK
+
+
+def test(context: Context, arguments: argparse.Namespace) -> int:
+    """What a rule would have done."""
+    since = arguments.since and (arguments.since[1] if arguments.since[0] == "at" else context.seconds() - arguments.since[1])
+    conditions = _conditions(arguments)
+    if bool(arguments.uuid) == bool(conditions):
+        raise UsageError("UUID", "name a rule, or give conditions: one of the two")
+    if arguments.uuid:
+        trying = dryrun.try_stored(context.db, context.actor, arguments.uuid, context.spool, date_from=since, limit=arguments.look_at)
+    else:
+        trying = dryrun.try_conditions(
+            context.db, context.actor, *_scope_of(arguments), arguments.action, conditions, context.spool, date_from=since, limit=arguments.look_at
+        )
+    tried = settled(trying)
+    rows = sorted([(row, True) for row in tried.matched] + [(row, False) for row in tried.unknown], key=lambda pair: -pair[0].message_id)
+    if arguments.json:
+        figures = {"looked_at": tried.looked_at, "matched": tried.matches, "cannot_tell": tried.unknowns, "is_complete": tried.is_complete}
+        context.show_one(figures | {"rows": [_tried(row, is_match) for row, is_match in rows[: arguments.limit]]}, [])
+        return OK
+    if rows:
+        output.table(
+            context.out,
+            ("match", "received", "uid", "status", "from", "to", "subject"),
+            [("yes" if is_match else "?", context.when(row.received), row.uid, status_word(row.status, row.held), row.sender or "<>", row.recipient,
+              row.subject) for row, is_match in rows[: arguments.limit]],
+            keep=("match", "received", "uid"),
+        )  # fmt: skip
+        context.say("")
+    more = "" if tried.is_complete else " (the newest; look at more with --look-at or --since)"
+    context.say(f"{tried.matches} of {tried.looked_at} looked at would have matched{more}")
+    if tried.unknowns:
+        context.say(f"{tried.unknowns} cannot be told: their content is not kept")
+    return OK
+
+
+def _tried(row: LogRow, is_match: bool) -> dict[str, Any]:
+    return {"match": True if is_match else None} | {
+        field: getattr(row, field) for field in ("uid", "delivery_id", "received", "sender", "header_from", "recipient", "subject", "status", "size")
+    }
 
 
 def _scope_of(arguments: argparse.Namespace) -> tuple[str, str]:
