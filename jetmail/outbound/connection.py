@@ -100,6 +100,7 @@ class Connection(TwistedProtocol):
         self.user: User | None = user
         self.session = ClientSession(around.hostname, around.bdat)
         self.tls = _ABSENT
+        self.tls_result = ""  # what a TLS report says of this session (RFC 8460 4.3), once it is ready or has failed
         self.deadline = inf
         self.messages = 0
         self.is_ready = False
@@ -206,7 +207,8 @@ class Connection(TwistedProtocol):
         if self._handshake is None or self.session.phase is not Phase.TLS:
             return
         self.tls = self._handshake.facts(self.transport.getHandle())  # type: ignore[union-attr]
-        if self.key.tls is TlsMode.VERIFIED and not self.tls.verified:
+        self.tls_result = self.tls.result
+        if (self.key.tls is TlsMode.VERIFIED or self.key.proof is not None) and not self.tls.verified:
             self._end(self._tls_fault(self.tls.problem))
             return
         self._tls_settled = True
@@ -218,6 +220,7 @@ class Connection(TwistedProtocol):
         if not self._gone:
             if phase is Phase.TLS:
                 problem = self._handshake.chain_problem if self._handshake else ""
+                self.tls_result = self._handshake.result if self._handshake else "validation-failure"
                 self._end(self._tls_fault(problem or "the handshake failed"))
             else:
                 text = f"the connection was lost while waiting: {_WAITED_FOR.get(phase, 'idle')}"
@@ -242,7 +245,7 @@ class Connection(TwistedProtocol):
         elif event is Event.GREETED:
             self._greeted()
         elif event is Event.TLS_READY:
-            self._handshake = self._around.tls.creator(self.key.host, self.key.tls)
+            self._handshake = self._around.tls.creator(self.key.host, self.key.tls, self.key.proof)
             self.transport.startTLS(self._handshake)  # type: ignore[union-attr]
         elif event is Event.TLS_REFUSED:
             self._without_tls("STARTTLS was refused")
@@ -265,6 +268,7 @@ class Connection(TwistedProtocol):
 
     def _without_tls(self, problem: str) -> None:
         self._tls_settled = True
+        self.tls_result = "starttls-not-supported" if problem else "validation-failure"
         if self.key.tls.is_mandatory:
             self._end(self._tls_fault(problem))
         else:

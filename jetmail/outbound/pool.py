@@ -19,6 +19,7 @@ from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from jetmail.mail.reply import Reply
+from jetmail.outbound.demand import Proof
 from jetmail.outbound.tls import TlsMode
 
 Endpoint = tuple[str, int]
@@ -33,6 +34,7 @@ class Key(NamedTuple):
     port: int
     tls: TlsMode
     user: str = ""
+    proof: Proof | None = None
 
     @property
     def endpoint(self) -> Endpoint:

@@ -18,7 +18,7 @@ Raises nothing: every fault is an Outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -27,6 +27,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from jetmail.interfaces import Answer, AnswerKind, IEntropy, IResolver
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
+from jetmail.outbound.demand import Demand
 from jetmail.outbound.tls import TlsMode
 
 
@@ -63,13 +64,14 @@ class Smarthost:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One host to try: all its addresses, in order."""
+    """One host to try: all its addresses, in order. `demand`: what it must show, when it was found by MX."""
 
     host: str
     addresses: tuple[str, ...]
     port: int
     tls: TlsMode
     credentials: Credentials | None = None
+    demand: Demand | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class RouteOptions:
     max_addresses: int = 20
 
 
+# (destination, what MX gave for it, hosts whose records DNSSEC vouches for) -> the same hosts, each with its demand and TLS mode.
+Security = Callable[[str, Route, frozenset[str]], Awaitable[Route]]
 DirectoryLookup = Callable[[str], Sequence[Destination]]  # the relay domain's destinations, empty when the domain is none of ours
 
 
@@ -112,7 +116,10 @@ class Router:
     """`route` answers for one destination. Caching is the resolver's, configuration the directory's; what is kept here is the Route made of one
     configured address, for as long as the directory answers with the same value."""
 
-    def __init__(self, resolver: IResolver, lookup: DirectoryLookup, entropy: IEntropy, options: RouteOptions) -> None:
+    def __init__(
+        self, resolver: IResolver, lookup: DirectoryLookup, entropy: IEntropy, options: RouteOptions, security: Security | None = None
+    ) -> None:
+        self._security = security
         self._resolver = IResolver(resolver)
         self._lookup = lookup
         self._entropy = entropy
@@ -147,21 +154,27 @@ class Router:
     async def _route(self, destination: str) -> Route | Outcome:
         hosts = self._hosts(self._lookup(destination))
         by_rank = not hosts
+        signed = False
         if by_rank:
             answer: Answer = await self._resolver.query(destination, "MX")
             found = self._mail_exchangers(destination, answer)
             if isinstance(found, Outcome):
                 return found
             hosts = found
+            signed = answer.authentic
         named = min((host.rank for host in hosts if by_rank and host.name in self._options.own_names), default=None)
         if named is not None:  # RFC 5321 5.1: the host that is us and those that are no better are not tried
             hosts = [host for host in hosts if host.rank < named]
-        results: list[tuple[tuple[str, ...], bool]] = await gatherResults(
+        results: list[tuple[tuple[str, ...], bool, bool]] = await gatherResults(
             [Deferred.fromCoroutine(self._addresses(host.name)) for host in hosts], consumeErrors=True
         )
-        placed = [(host, addresses) for host, (addresses, _) in zip(hosts, results, strict=True)]
-        temporary = any(flag for _, flag in results)
-        return self._settle(destination, placed, temporary, is_ours=named is not None, by_rank=by_rank)
+        placed = [(host, addresses) for host, (addresses, _, _) in zip(hosts, results, strict=True)]
+        temporary = any(flag for _, flag, _ in results)
+        settled = self._settle(destination, placed, temporary, is_ours=named is not None, by_rank=by_rank)
+        if self._security is None or not by_rank or isinstance(settled, Outcome):
+            return settled
+        vouched = frozenset(host.name for host, (_, _, authentic) in zip(hosts, results, strict=True) if signed and authentic)
+        return await self._security(destination, settled, vouched)
 
     def _hosts(self, rows: Sequence[Destination]) -> list[_Host]:
         """What is configured: the directory's rows, or the smarthost."""
@@ -186,16 +199,17 @@ class Router:
         keyed.sort(key=lambda item: item[:2])
         return [host for _, _, host in keyed[: self._options.max_hosts]]
 
-    async def _addresses(self, name: str) -> tuple[tuple[str, ...], bool]:
-        """(addresses in the order to try, True when a look-up ended without an answer)."""
+    async def _addresses(self, name: str) -> tuple[tuple[str, ...], bool, bool]:
+        """(addresses in the order to try, True when a look-up ended without an answer, True when DNSSEC vouches for all of them)."""
         if _is_address(name):
-            return (name,), False
+            return (name,), False, False
         types = ("AAAA", "A") if self._options.ipv6 else ("A",)
         answers: list[Answer] = await gatherResults([self._resolver.query(name, rdtype) for rdtype in types], consumeErrors=True)
         families = [answer.records for answer in answers]
         longest = max(map(len, families))
         mixed = [family[turn] for turn in range(longest) for family in families if turn < len(family)]
-        return tuple(mixed), any(answer.is_temporary for answer in answers)
+        authentic = all(answer.authentic for answer in answers if answer.records)
+        return tuple(mixed), any(answer.is_temporary for answer in answers), authentic
 
     def _settle(
         self, destination: str, placed: Sequence[tuple[_Host, tuple[str, ...]]], temporary: bool, is_ours: bool, by_rank: bool

@@ -2,7 +2,7 @@
 
 Four modes per destination. `none` never asks. `opportunistic` takes what it gets and records whether the certificate happened to be good;
 a handshake that fails sends the mail in clear text on a fresh connection, and the host is remembered as broken for a while. `required`
-wants TLS 1.2 or later and accepts any certificate. `verified` wants a chain to a trusted root and a certificate that names the host
+wants TLS 1.2 or later and accepts any certificate, or the one that a Proof (TLSA records) asks for. `verified` wants a chain to a trusted root and a certificate that names the host
 (RFC 6125 by service-identity); anything less and nothing is sent (RFC 8314, RFC 8689 use it).
 
 Sessions and tickets are never kept, so none can be offered to another host. Trust comes from the file named in the options, or from the system's
@@ -19,12 +19,15 @@ from enum import StrEnum
 from ipaddress import ip_address
 
 from OpenSSL import SSL, crypto
+from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
 from jetmail.errors import ConfigError
+from jetmail.mailauth import dane
+from jetmail.outbound.demand import Proof
 
 _MAX_BROKEN = 10_000  # hosts remembered; the oldest go first
 _CHAIN_PROBLEMS = {  # X509_V_ERR_* of openssl/x509_vfy.h: those a person meets
@@ -63,12 +66,13 @@ class TlsOptions:
 
 @dataclass(frozen=True, slots=True)
 class TlsFacts:
-    """What a finished handshake gave. `problem` says why `verified` is False."""
+    """What a finished handshake gave. `problem` says why `verified` is False, `result` the same as a result type of RFC 8460 section 4.3."""
 
     version: str
     cipher: str
     verified: bool
     problem: str = ""
+    result: str = ""
 
 
 class ClientTls:
@@ -82,9 +86,9 @@ class ClientTls:
         if options.ca_file:
             self._context(strict=True)  # a wrong file is for whoever starts the process, not for the first message
 
-    def creator(self, host: str, mode: TlsMode) -> HostTls:
-        """The argument for `startTLS` towards `host`, new for every connection."""
-        return HostTls(self._context(mode.is_mandatory), host, mode is TlsMode.VERIFIED)
+    def creator(self, host: str, mode: TlsMode, proof: Proof | None = None) -> HostTls:
+        """The argument for `startTLS` towards `host`, new for every connection. With a `proof`, that alone is what verifies it."""
+        return HostTls(self._context(mode.is_mandatory), host, mode is TlsMode.VERIFIED, proof, self._seconds)
 
     def is_broken(self, host: str) -> bool:
         """True when an opportunistic handshake with `host` failed not long ago."""
@@ -130,11 +134,14 @@ class ClientTls:
 class HostTls:
     """One handshake with one host: creates the connection, writes down what the verification said."""
 
-    def __init__(self, context: SSL.Context, host: str, strict: bool) -> None:
+    def __init__(self, context: SSL.Context, host: str, strict: bool, proof: Proof | None, seconds: Callable[[], float]) -> None:
         self._context = context
         self._host = host
         self._strict = strict
+        self._proof = proof
+        self._seconds = seconds
         self.chain_problem = ""
+        self.result = "validation-failure"  # until something better is known
 
     def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
@@ -145,12 +152,21 @@ class HostTls:
 
     def facts(self, connection: SSL.Connection) -> TlsFacts:
         """What the finished handshake on `connection` is worth."""
-        problem = self.chain_problem or self._name_problem(connection)
-        return TlsFacts(connection.get_protocol_version_name(), connection.get_cipher_name() or "", not problem, problem)
+        if self._proof is not None:
+            chain = [dump_certificate(FILETYPE_ASN1, one) for one in connection.get_peer_cert_chain() or ()]
+            problem = dane.problem(self._proof.records, chain, self._proof.names, self._seconds())
+        elif problem := self.chain_problem:
+            pass
+        elif problem := self._name_problem(connection):
+            self.result = "certificate-host-mismatch"
+        result = self.result if problem else ""
+        return TlsFacts(connection.get_protocol_version_name(), connection.get_cipher_name() or "", not problem, problem, result)
 
     def _verify(self, connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
         if not ok and not self.chain_problem:
             self.chain_problem = _CHAIN_PROBLEMS.get(code, f"certificate refused (X.509 error {code})")
+            if self._proof is None:
+                self.result = "certificate-expired" if code in (9, 10) else "certificate-not-trusted"
         return bool(ok) or not self._strict
 
     def _name_problem(self, connection: SSL.Connection) -> str:

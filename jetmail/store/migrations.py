@@ -21,7 +21,17 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jetmail.errors import SchemaError, StoreError
-from jetmail.store.schema import v0001_directory, v0002_traffic, v0003_learning, v0004_contacts, v0005_quarantine, v0006_dmarc, v0007_smtp_users
+from jetmail.store.schema import (
+    v0001_directory,
+    v0002_traffic,
+    v0003_learning,
+    v0004_contacts,
+    v0005_quarantine,
+    v0006_dmarc,
+    v0007_smtp_users,
+    v0008_transport,
+    v0009_outbound_domains,
+)
 
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
@@ -46,6 +56,8 @@ STEPS: tuple[Step, ...] = (
     ("0005_quarantine", _sql(v0005_quarantine.SQL)),
     ("0006_dmarc", _sql(v0006_dmarc.SQL)),
     ("0007_smtp_users", _sql(v0007_smtp_users.SQL, v0007_smtp_users.TRIGGERS)),
+    ("0008_transport", _sql(v0008_transport.SQL)),
+    ("0009_outbound_domains", _sql(v0009_outbound_domains.SQL, v0009_outbound_domains.TRIGGERS)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"
