@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jetmail.errors import NotFoundError
 from jetmail.mail.address import AddressError, parse
 from jetmail.store.database import Connection
-from jetmail.store.directory import audit, domains
+from jetmail.store.directory import audit, domains, smtp_users
 
 SEE = "see"  # log rows, messages, the state of the queue
 QUARANTINE = "quarantine"  # release, delete, preview what is held back
@@ -19,12 +19,13 @@ KEPT = "kept"  # the same for refused spam a domain keeps a copy of
 QUEUE = "queue"  # retry, hold, bounce, delete
 RULES = "rules"  # allow and block rules
 PEOPLE = "people"  # known recipients and aliases
+SENDING = "sending"  # SMTP users, sender addresses, blocked senders
 DOMAIN = "domain"  # a domain's settings and destinations; adding and removing one
 APPLIANCE = "appliance"  # what concerns everybody
 
 _MAY: dict[str, frozenset[str]] = {
-    "admin": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE, DOMAIN, APPLIANCE}),
-    "account": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE, DOMAIN}),
+    "admin": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE, SENDING, DOMAIN, APPLIANCE}),
+    "account": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE, SENDING, DOMAIN}),
     "owner": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE}),
     "user": frozenset({SEE, QUARANTINE, RULES}),
 }
@@ -72,11 +73,12 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far an actor sees: everything, or mail to these domains and these addresses."""
+    """How far an actor sees: everything, or mail to these domains and these addresses, and what these SMTP users (uuids) have sent."""
 
     everything: bool = False
     domains: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
 
     def covers(self, domain: str, address: str) -> bool:
         """Whether mail to `address` (any case) at `domain` is within it."""
@@ -106,7 +108,7 @@ def reach(conn: Connection, actor: Actor, verb: str = SEE) -> Reach:
     for name in tuple(names):
         names.update(domains.aliases_of(conn, name))
     addresses = {grant.scope.casefold() for grant in granted if grant.role == "user"}
-    return Reach(False, frozenset(names), frozenset(addresses))
+    return Reach(False, frozenset(names), frozenset(addresses), smtp_users.uuids_of(conn, accounts) if accounts else frozenset())
 
 
 def record(conn: Connection, actor: Actor, now: float, action: str, obj: str, detail: dict[str, object] | None = None) -> None:

@@ -68,7 +68,7 @@ def _shown(conn: Connection, seen: Reach, uid: str) -> Shown:
         raise NotFoundError(f"no such message: {uid}")
     everyone = messages.deliveries_of(conn, message.id)
     timeline = messages.timeline(conn, message)
-    if seen.everything:
+    if seen.everything or (message.user and message.user in seen.users):
         return Shown(message, everyone, timeline)
     theirs = tuple(item for item in everyone if seen.covers(item.domain, item.recipient))
     if not theirs:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from jetmail.actions import messages
+from jetmail.actions import messages, reports, smtp_users
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
 from jetmail.cli.log import status_word
 from jetmail.cli.parser import OK, Commands
+from jetmail.errors import NotFoundError
 from jetmail.mail.status import Status
 from jetmail.store.traffic.messages import DeliveryRow, Event
 
@@ -47,6 +48,7 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
             ("uid", message.uid),
             ("received", output.when(message.received)),
             ("direction", message.direction),
+            *([("user", _user(context, message.user))] if message.user else []),
             ("from", message.sender or "<>"),
             ("header from", message.header_from),
             ("subject", message.subject),
@@ -57,6 +59,10 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
             ("response", message.response),
         ],
     )
+    if message.user and message.response.startswith("5"):
+        reason = next((row.reason for row in shown.deliveries if row.reply == message.response), "")
+        if advice := reports.advice(reason):
+            output.pairs(context.out, [("advice", advice)])
     for finding in shown.findings:
         output.pairs(context.out, [("finding", " ".join(f"{key}={value}" for key, value in finding.items() if value != ""))])
     print(file=context.out)
@@ -69,6 +75,13 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
         context.out, ("time", "step", "recipient", "detail"), [_step(event, recipients, context) for event in shown.timeline], keep=("time", "step")
     )
     return OK
+
+
+def _user(context: Context, uuid: str) -> str:
+    try:
+        return f"{settled(smtp_users.show(context.db, context.actor, uuid, now=context.seconds())).user.username} {uuid}"
+    except NotFoundError:
+        return f"(deleted) {uuid}"
 
 
 def raw(context: Context, arguments: argparse.Namespace) -> int:
