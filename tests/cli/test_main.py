@@ -58,7 +58,8 @@ def test_init_makes_a_directory(tmp_path: Path) -> None:
     line = CommandLine(tmp_path / "new")
     line.run("init", str(line.directory), has_directory=False)
     assert line.code == 0
-    assert {path.name for path in (line.directory / "etc").iterdir()} == {"jetmail.toml", "rules.toml", "scores.toml", "jetmail.service", "jetmail.socket"}
+    files = {path.name for path in (line.directory / "etc").iterdir()}
+    assert files == {"jetmail.toml", "rules.toml", "scores.toml", "jetmail.service", "jetmail.socket"}
     assert (line.directory / "var" / "jetmail.db").is_file()
     assert tomllib.loads((line.directory / "etc" / "jetmail.toml").read_text())
 

@@ -35,6 +35,11 @@ class Wording:
                 self._theme_of.append(theme)
         self._set.Compile()
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The themes there are expressions for."""
+        return frozenset(self._theme_of)
+
     def themes(self, text: str) -> dict[str, int]:
         """How many expressions of each theme are found in a folded text."""
         found: dict[str, int] = {}

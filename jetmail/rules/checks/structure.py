@@ -10,6 +10,7 @@ from jetmail.interfaces import IRule
 from jetmail.mail import encoded
 from jetmail.mail.message import Message
 from jetmail.mail.mime import Part
+from jetmail.rules.analysis import hosts
 from jetmail.rules.analysis.content import Content, read_content
 from jetmail.rules.analysis.rule import ContentRule, Notes
 from jetmail.rules.facts import Facts
@@ -71,8 +72,9 @@ class Structure(ContentRule):
         self._alternatives(notes, message, content, shown)
         if not content.letters and not content.hidden_letters and not structure.attachments and not content.links:
             notes.add("BODY_EMPTY")
-        elif content.letters < 150 and content.hosts and len(content.hosts) <= 2 and not message.value(b"in-reply-to"):
-            notes.add("BODY_SHORT_LINK")
+        elif content.letters < 150 and 0 < len(content.hosts) <= 2 and not message.value(b"in-reply-to") and not content.is_list:
+            if all(hosts.registrable(host) != content.registered for host in content.hosts):
+                notes.add("BODY_SHORT_LINK")
         if (
             any(part.content_type == "text/calendar" for part in structure.parts)
             and content.hosts

@@ -18,7 +18,7 @@ from jetmail.rules.symbols import symbols
 _REPLY = re.compile(r"^\s*(?:re|aw|sv|antw|rif|res|odp|ynt)\s*(?:\[\d+\])?\s*:", re.IGNORECASE)
 _NEEDLESS = re.compile(rb"=\?(?:utf-8|us-ascii|iso-8859-\d+|windows-125\d)\?(?:q\?[ -<>-~]{0,300}\?=|b\?[a-z0-9+/]{4,300}=*\?=)", re.IGNORECASE)
 _URL = re.compile(r"https?://|www\.|\b(?:[a-z0-9-]+\.){1,3}(?:com|net|org|info|biz|ru|cn)/\S", re.IGNORECASE)
-_MONEY = re.compile(r"[$€£]\s?\d|\d[.,\d]*\s?(?:usd|eur|dollars?|million|€|\$|£|btc|eth|%)\b|\d+\s?% ?off", re.IGNORECASE)
+_MONEY = re.compile(r"[$€£]\s?\d|\d[.,\d]*\s?(?:usd|eur|dollars?|million|€|\$|£|btc|eth)\b", re.IGNORECASE)
 _SHOUT = re.compile(r"[!?]{2,}|!\s*$|\${2,}|\*{2,}|_\w+_|\.{4,}")
 _GAPPED = re.compile(r"(?:\b\w[ ._*-]){5,}\w\b")
 
@@ -78,8 +78,8 @@ class Subject(ContentRule):
             notes.add("SUBJECT_URL", subject[:100])
         if _MONEY.search(subject):
             notes.add("SUBJECT_MONEY", subject[:100])
-        if _SHOUT.search(subject):
-            notes.add("SUBJECT_SHOUTS")
+        if loud := _SHOUT.search(subject):
+            notes.add("SUBJECT_SHOUTS", "", 0.4 if loud[0].strip() == "!" else 1.0)
         if _is_numbered(subject):
             notes.add("SUBJECT_NUMBERED", subject[-60:])
         if subject.isascii() and _NEEDLESS.match(message.value(b"subject")):
@@ -106,7 +106,7 @@ def _is_numbered(subject: str) -> bool:
         and len(tail) >= 7
         and tail.isascii()
         and digits >= 3
-        and (digits < len(tail) or digits >= 8)
+        and (any(map(str.isalpha, tail)) or (tail.isdigit() and digits >= 8))
         and "." not in tail
         and "/" not in tail
     )

@@ -65,6 +65,7 @@ class Urls(ContentRule):
         """See the class."""
         content = message.once(read_content)
         self._answers(notes, content)
+        self._pictures(notes, content)
         if not content.urls:
             return
         places = self.maps.places
@@ -98,7 +99,6 @@ class Urls(ContentRule):
             notes.add("URL_HOSTING_ONLY")
         self._recipient(notes, facts, content)
         self._links(notes, content)
-        self._pictures(notes, content)
 
     def _host(self, notes: Notes, url: Url, own: str) -> bool:
         """-> whether anybody could have put the page up."""

@@ -1,0 +1,1 @@
+"""Rules over content, one by one and all together."""
