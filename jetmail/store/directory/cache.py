@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 from jetmail.interfaces import IDatabase
 from jetmail.mail.address import Address
 from jetmail.store.database import Connection
-from jetmail.store.directory import accounts, aliases, blocked_senders, domains, rules, sender_addresses, settings, smtp_users
+from jetmail.store.directory import accounts, aliases, blocked_senders, dkim_keys, domains, rules, sender_addresses, settings, smtp_users
 from jetmail.store.directory.accounts import Account
 from jetmail.store.directory.aliases import Expansion, Found
 from jetmail.store.directory.blocked_senders import BlockedSender
+from jetmail.store.directory.dkim_keys import DkimKey
 from jetmail.store.directory.domains import Destination
 from jetmail.store.directory.rules import StoredRule
 from jetmail.store.directory.smtp_users import SmtpUser
@@ -129,6 +130,10 @@ class Directory:
     def outbound_account(self, domain: str) -> int:
         """The account that may send from the domain; 0 where there is none."""
         return self._recall("outbound", domain, smtp_users.outbound_domain)
+
+    def dkim_keys(self, domain: str) -> tuple[DkimKey, ...]:
+        """The keys that sign for the domain."""
+        return self._recall("dkim", domain, dkim_keys.active)
 
     def blocked(self, user: str) -> dict[str, BlockedSender]:
         """What of the SMTP user is blocked, by sender; '' is all of it."""

@@ -122,7 +122,7 @@ def set_destinations(conn: Connection, domain_id: int, wanted: Iterable[Destinat
 
 
 def remove(conn: Connection, name: str) -> bool:
-    """Forget the domain and all that hangs on it: destinations, known recipients, aliases, rules. Mail in the queue stays. -> was it there."""
+    """Forget the domain and all that hangs on it: destinations, known recipients, aliases, rules, keys. Mail in the queue stays. -> was it there."""
     row = conn.execute("SELECT id FROM domains WHERE name = ?", (name,)).fetchone()
     if row is None:
         return False
@@ -133,6 +133,8 @@ def remove(conn: Connection, name: str) -> bool:
                  (name, -len(name) - 1, "@" + name))  # fmt: skip
     conn.execute("DELETE FROM settings WHERE key = ? OR (key LIKE 'lists:address:%' AND substr(key, ?) = ?)",
                  ("lists:" + name, -len(name) - 1, "@" + name))  # fmt: skip
+    conn.execute("DELETE FROM dkim_keys WHERE domain = ?", (name,))
+    conn.execute("DELETE FROM domain_checks WHERE domain = ?", (name,))
     conn.execute("DELETE FROM domains WHERE id = ?", row)
     return True
 
