@@ -53,8 +53,11 @@ def chain() -> tuple[ContentRule, ...]:
 
 def mail(body: str = "Hello Bob,\r\n\r\nsee you on Thursday.\r\n\r\nAlice\r\n", **fields: str | None) -> Message:
     """An honest message with these fields instead of its own (x_y is X-Y; None: without it)."""
-    header = HEAD | {{"Message-Id": "Message-ID", "Mime-Version": "MIME-Version"}.get(name.replace("_", "-").title(), name.replace("_", "-").title()): value
-                     for name, value in fields.items()}  # fmt: skip
+    spelled = {name.lower(): name for name in HEAD}
+    header: dict[str, str | None] = {**HEAD}
+    for name, value in fields.items():
+        dashed = name.replace("_", "-")
+        header[spelled.get(dashed.lower(), dashed.title())] = value
     text = "".join(f"{name}: {value}\r\n" for name, value in header.items() if value is not None)
     return Message((text + "\r\n" + body).encode("utf-8", "surrogateescape"))
 

@@ -36,46 +36,70 @@ SIGN_IN = """<p>Your account bob@demo.test was just signed in to from a new devi
 HONEST: dict[str, Message] = {
     "shop": page(SHOP, subject="Your order 1004711", **{"from": "Shop <orders@shop.example.org>"}),
     "newsletter": page(
-        NEWSLETTER, subject="=?utf-8?q?=F0=9F=8C=B7_Spring_sale=3A_up_to_30=25_off!?=", list_unsubscribe="<https://links.mailer.example/u>",
-        **{"from": "Garden Friends <news@garden.example.org>"}),
+        NEWSLETTER,
+        subject="=?utf-8?q?=F0=9F=8C=B7_Spring_sale=3A_up_to_30=25_off!?=",
+        list_unsubscribe="<https://links.mailer.example/u>",
+        **{"from": "Garden Friends <news@garden.example.org>"},
+    ),
     "reset": page(RESET, subject="Reset your password", **{"from": "Example App <noreply@app.example.org>"}),
     "bank": page(BANK, subject="Your statement is ready", **{"from": "PayPal <service@paypal.com>"}),
     "sign-in": page(SIGN_IN, subject="Security alert", **{"from": "Google <no-reply@accounts.google.com>"}),
     "answer": mail(
         "Hi,\r\n\r\nsee below. http://intranet.example.org/x\r\n\r\n> Alice wrote:\r\n> please verify your account settings in the test system\r\n",
-        subject="RE: test system", in_reply_to="<a@demo.test>"),
+        subject="RE: test system",
+        in_reply_to="<a@demo.test>",
+    ),
     "phishing warning": mail(
         "Hello all,\r\n\r\nplease beware of messages that say 'your mailbox has been suspended, verify your account within 24 hours'. They lead to "
-        "hxxp://evil.example. Never enter your password there.\r\n\r\nIT\r\n", subject="Phishing warning", **{"from": "IT Service <it@demo.test>"}),
-    "free mail": mail("Hey Bob, dinner at eight? Bring Ann.\r\n", **{"from": "Carol Jones <carol.jones77@gmail.com>",
-    "message-id": "<CAF+abc@mail.gmail.com>"}),
+        "hxxp://evil.example. Never enter your password there.\r\n\r\nIT\r\n",
+        subject="Phishing warning",
+        **{"from": "IT Service <it@demo.test>"},
+    ),
+    "free mail": mail(
+        "Hey Bob, dinner at eight? Bring Ann.\r\n", **{"from": "Carol Jones <carol.jones77@gmail.com>", "message-id": "<CAF+abc@mail.gmail.com>"}
+    ),
     "invoice": parts(
         "Content-Type: text/plain; charset=utf-8\r\n\r\nDear Bob,\r\nplease find attached our invoice 2023-114, due in 30 days. Bank "
         "details as before.\r\nBest, Alice",
-        'Content-Type: application/pdf; name="invoice-2023-114.pdf"\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: "
-        "attachment\r\n\r\nJVBERi0xLjQKJeLjz9MK',
-        subject="Invoice 2023-114"),
+        'Content-Type: application/pdf; name="invoice-2023-114.pdf"\r\nContent-Transfer-Encoding: base64\r\n'
+        "Content-Disposition: attachment\r\n\r\nJVBERi0xLjQKJeLjz9MK",
+        subject="Invoice 2023-114",
+    ),
     "shared": page(
         "<p>Alice shared a file with you: drawings.pdf</p><a href='https://drive.example.org/f/1'>Open</a>",
         subject="Alice shared drawings.pdf with you",
-        reply_to="alice@other.example", **{"from": "Drive <noreply@drive.example.org>"}),
+        reply_to="alice@other.example",
+        **{"from": "Drive <noreply@drive.example.org>"},
+    ),
     "invitation": parts(
         "Content-Type: text/plain\r\n\r\nYou are invited to: Weekly meeting, Thursday 10:00. https://meet.example.org/abc-defg-hij",
-        "Content-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR", kind="alternative",
-        subject="Invitation: Weekly meeting"),
-    "cron": mail("done: 14 files, 3 warnings\r\n", subject="Cron <root@host> /usr/bin/backup", to="root@demo.test", message_id="<1@host>",
-                 **{"from": "root@host.demo.test (Cron Daemon)"}),
+        "Content-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR",
+        kind="alternative",
+        subject="Invitation: Weekly meeting",
+    ),
+    "cron": mail(
+        "done: 14 files, 3 warnings\r\n",
+        subject="Cron <root@host> /usr/bin/backup",
+        to="root@demo.test",
+        message_id="<1@host>",
+        **{"from": "root@host.demo.test (Cron Daemon)"},
+    ),
     "russian": mail("Добрый день, Боб! Отправляю протокол встречи, следующая в четверг.\r\n", subject="=?utf-8?b?0J/RgNC+0YLQvtC60L7Quw==?="),
     "list": mail(
         "On Tue Bob wrote:\r\n> how do I unlock the account?\r\nSee https://docs.example.net/a and https://wiki.example.com/b.\r\n",
         subject="Re: [users] question",
-        to="users@lists.example.net", list_id="<users.lists.example.net>", reply_to="users@lists.example.net", references="<x@y.example>",
-        **{"from": "Carol via users <users@lists.example.net>"}),
+        to="users@lists.example.net",
+        list_id="<users.lists.example.net>",
+        reply_to="users@lists.example.net",
+        references="<x@y.example>",
+        **{"from": "Carol via users <users@lists.example.net>"},
+    ),
     "bounce": mail(
         "This is the mail system. Your message could not be delivered to one or more recipients. The mailbox is full.\r\n",
         subject="Undelivered Mail Returned to Sender",
-        **{"from": "MAILER-DAEMON@mail.example.org (Mail Delivery System)"}),
-}  # fmt: skip
+        **{"from": "MAILER-DAEMON@mail.example.org (Mail Delivery System)"},
+    ),
+}
 
 
 @pytest.mark.parametrize("name", HONEST)
