@@ -28,6 +28,7 @@ from jetmail.web.pages.message import Explain, MessagePage
 from jetmail.web.pages.monitor import Check, MonitorPages
 from jetmail.web.pages.preview import PreviewPage
 from jetmail.web.pages.queue import QueuePages
+from jetmail.web.pages.report import ReportPage
 from jetmail.web.render import Renderer, StaticFile, load_static
 
 __all__ = ["WebOptions", "WebServices", "make_site"]
@@ -65,7 +66,9 @@ def make_site(options: WebOptions, services: WebServices) -> DoorSite:
     preview = PreviewPage(services.db, services.actor, services.content, services.executor, renderer)
     queue = QueuePages(services.db, services.actor, renderer, services.wall, options.page_size)
     monitor = MonitorPages(services.db, services.actor, services.metrics, services.checks, services.clock, services.wall)
-    guard.route("/", _home)
+    report = ReportPage(services.db, renderer)
+    guard.route("/", report.home)
+    guard.route("/report", report.page)
     guard.route("/logs", logs.page)
     guard.route("/logs/rows", logs.rows)
     guard.route("/messages/<uid>", message.page)
@@ -76,10 +79,6 @@ def make_site(options: WebOptions, services: WebServices) -> DoorSite:
     guard.route("/metrics", monitor.metrics)
     guard.route("/static/<name>", StaticPages(static).file)
     return DoorSite(app.resource(), options, services.metrics, services.clock)
-
-
-def _home(request: IRequest) -> Answer:
-    return Answer("", 302, headers=(("Location", "/logs"),))
 
 
 class StaticPages:
