@@ -123,8 +123,7 @@ class Directory:
         import ldap3
 
         options = self._options
-        tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=options.ca_file or None)
-        place = ldap3.Server(server, tls=tls, get_info=ldap3.NONE, connect_timeout=options.timeout)
+        place = ldap3.Server(server, tls=_checked_tls(options.ca_file), get_info=ldap3.NONE, connect_timeout=options.timeout)
         connection = ldap3.Connection(
             place,
             user=options.bind_dn or None,
@@ -138,8 +137,22 @@ class Directory:
         connection.open()
         if options.starttls and not place.ssl:
             connection.start_tls(read_server_info=False)
+        if (options.starttls or place.ssl) and not isinstance(connection.socket, ssl.SSLSocket):
+            raise OSError("no TLS, so no password")
         connection.bind()
         return connection
+
+
+def _checked_tls(ca_file: str) -> Any:
+    """TLS whose certificate and host name OpenSSL checks (RFC 4513 3.1.3). ldap3 checks the name itself, and from Python 3.12 on no addresses."""
+    import ldap3
+
+    class CheckedTls(ldap3.Tls):
+        def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:
+            context = ssl.create_default_context(cafile=ca_file or None)
+            connection.socket = context.wrap_socket(connection.socket, server_hostname=connection.server.host)
+
+    return CheckedTls(validate=ssl.CERT_REQUIRED)
 
 
 def _spellings(address: Address) -> list[Address]:

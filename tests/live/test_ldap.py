@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.live.conftest import Certificates
 from tests.live.daemons import slapd
@@ -57,9 +58,17 @@ def test_directory(make: Callable[..., Appliance], far: SinkProcess, tmp_path: P
             client.send("ann@live.test")
 
 
-@pytest.mark.parametrize("fault", ["certificate", "password", "base", "port"])
+@pytest.mark.parametrize("fault", ["certificate", "name", "password", "base", "port"])
 def test_what_is_wrong_is_ours(make: Callable[..., Appliance], far: SinkProcess, tmp_path: Path, certificates: Certificates, fault: str) -> None:
-    """A certificate nobody vouches for, a wrong password, a base that is not there, nobody on the port: 451, the sender comes again."""
+    """A certificate nobody vouches for, or of another host, a wrong password, a base that is not there, nobody on the port: 451, and the sender comes
+    again."""
+    other = trustme.CA()
+    if fault == "name":
+        leaf = other.issue_cert("other.test")
+        certificates = Certificates(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem")
+        other.cert_pem.write_to_path(certificates.authority)
+        leaf.cert_chain_pems[0].write_to_path(certificates.certificate)
+        leaf.private_key_pem.write_to_path(certificates.key)
     with slapd(tmp_path / "slapd", certificates.certificate, certificates.key, certificates.authority) as (plain, _):
         wrong: dict[str, Any] = {"certificate": {"ca_file": ""}, "base": {"base": "ou=nowhere,dc=demo,dc=test"}}.get(fault, {})
         server = "ldap://127.0.0.1:1" if fault == "port" else f"ldap://127.0.0.1:{plain}"
