@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR" + "-STANDARD-ANTIVIRUS-TEST-FILE!$H
 def started(words: list[str], log: Path, ready: object, what: str, seconds: float = 40) -> Iterator[None]:
     """A process, ended at the end; `ready()` is asked until it is true, and the log is told when it never is."""
     with log.open("wb") as output:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     try:
         try:
             wait_until(lambda: process.poll() is not None or ready(), seconds, what)  # type: ignore[operator]
@@ -37,6 +39,8 @@ def started(words: list[str], log: Path, ready: object, what: str, seconds: floa
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(15)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # helpers that outlive their parent
 
 
 def answers(port: int) -> bool:
