@@ -38,9 +38,9 @@ _OFFICIAL = frozenset(
 )
 
 
-_EVERYBODY = frozenset(
-    {"google", "gmail", "yahoo", "outlook", "icloud", "proton", "la poste", "linkedin", "telekom", "verizon", "att"}
-)  # whose customers write from there
+# Whose customers write from their domains.
+_EVERYBODY = frozenset({"google", "gmail", "yahoo", "outlook", "icloud", "proton", "la poste", "linkedin", "telekom", "verizon", "xfinity"})
+_RENTED = frozenset("onmicrosoft.com secureserver.net amazonses.com amazonaws.com awscloud.com googlegroups.com live.com msn.com".split())
 
 
 class Sighting(NamedTuple):
@@ -56,6 +56,7 @@ class Brands:
 
     def __init__(self, table: Mapping[str, str]) -> None:
         self._domains: dict[str, frozenset[str]] = {}
+        self._by_domain: dict[str, str] = {}
         self._common: set[str] = set()
         self._names: set[str] = set()
         self._by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
@@ -66,6 +67,8 @@ class Brands:
             words = tuple(_WORD.findall(name))
             joined = "".join(words)
             self._domains[name] = frozenset([*domains.lower().split()])
+            for domain in self._domains[name]:
+                self._by_domain.setdefault(domain, name)
             if key.startswith(("+", "*")):
                 self._common.add(name)
             if key.startswith("*"):
@@ -90,7 +93,9 @@ class Brands:
     def of_domain(self, domain: str) -> str:
         """The brand a domain of mail belongs to, '' for none. Houses whose domains anybody writes from have none here."""
         registered = hosts.registrable(domain)
-        name = self._joined.get(registered.partition(".")[0].replace("-", ""), "")
+        if registered in _RENTED:
+            return ""
+        name = self._by_domain.get(registered) or self._joined.get(registered.partition(".")[0].replace("-", ""), "")
         return name if name and name not in self._common and name not in _EVERYBODY and self.owns(name, domain) else ""
 
     def in_name(self, name: str) -> Sighting | None:

@@ -81,7 +81,7 @@ class Combinations(ContentRule):
             notes.add("DECEIT_ROAD", f"{min(road)}, {min(demand)}")
         if "WORDING_FUND" in found and found.keys() & (_FAR_ANSWER | _UNASKED | {"FROM_NAME_TITLE"}):
             notes.add("DECEIT_FUND")
-        if found.keys() & _FAR_ANSWER and (found.keys() & _UNASKED or demand):
+        if found.keys() & _FAR_ANSWER and (found.keys() & (_UNASKED - {"TO_OTHERS"}) or demand):
             notes.add("DECEIT_ANSWER")
         lure = found.keys() & _LURE
         if lure - {"WORDING_OFFER"} and found.keys() & _DISGUISE:

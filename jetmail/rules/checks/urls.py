@@ -134,7 +134,7 @@ class Urls(ContentRule):
         free_mail = self.maps.places.free_mail
         own = f"{content.local}@{content.domain}".lower()
         written = {own, *(str(box.address).lower() for box in content.reply_to)}
-        for address in content.answers:
+        for address in content.answers if len(content.answers) <= 3 else ():  # a digest names its authors
             domain = address.rpartition("@")[2]
             if domain in free_mail and address not in written and not content.is_list and content.registered not in free_mail:
                 notes.add("LINKS_ANSWER_FREE_MAIL", address)
@@ -174,7 +174,8 @@ class Urls(ContentRule):
             elif led != own and shown != own:
                 notes.add("LINK_TEXT_HOST", f"{link.shown} -> {link.url.host}")
         registered = {hosts.registrable(host) for host in content.hosts}
-        brand = brands.of_domain(content.domain) if content.domain and content.links else ""
+        is_free = content.registered in self.maps.places.free_mail
+        brand = brands.of_domain(content.domain) if content.domain and content.links and not is_free else ""
         if brand and not content.is_list and not any(brands.owns(brand, host) for host in content.hosts):
             notes.add("LINKS_NOT_THE_BRAND", f"{content.domain} -> {content.hosts[0]}")
         if len(registered) == 1 and own and own not in registered and content.links:
