@@ -25,6 +25,7 @@ _CHARSETS |= {"iso88591": "cp1252", "latin1": "cp1252", "iso88598i": "iso8859_8"
 _WORD = re.compile(r"=\?([A-Za-z0-9._:+-]{1,40})(?:\*[A-Za-z0-9-]{1,20})?\?([bBqQ])\?([^?]{0,4000})\?=")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\u2028\u2029]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # the one codec that lets them through, and nobody downstream can encode them
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _Q = re.compile(rb"=([0-9A-Fa-f]{2})")
 
@@ -41,7 +42,8 @@ def to_text(octets: bytes, name: str = "") -> str:
     codec = charset(name) if name else None
     if codec is not None and codec != "utf_8":
         try:
-            return octets.decode(codec, "replace")
+            text = octets.decode(codec, "replace")
+            return _SURROGATE.sub("\ufffd", text) if codec == "utf_7" else text
         except (LookupError, UnicodeError, ValueError):
             pass
     try:

@@ -69,6 +69,14 @@ def test_any_value(value: bytes) -> None:
     assert not set(text) & set("\r\n\x00")
 
 
+@pytest.mark.parametrize("name", sorted(set(encoded._CHARSETS.values())))
+@given(st.binary(max_size=60) | st.sampled_from([b"+3IY-", b"\xed\xb2\x86", b"\x86\xdc", b"\xdc\x86\x00\x00"]))
+def test_text_can_be_written_again(name: str, octets: bytes) -> None:
+    """No charset gives half a character: UTF-7 can spell one, and nothing downstream can encode it."""
+    text = encoded.to_text(octets, name)
+    assert text.encode("utf-8").decode("utf-8") == text
+
+
 @given(st.binary(max_size=100))
 def test_any_base64(octets: bytes) -> None:
     """Garbage, missing padding, lone characters: never an exception."""
