@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.selectreactor import SelectReactor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -140,9 +142,9 @@ class _Timed:
 class _Watched(Judge):
     """A judge that remembers what was asked and answered."""
 
-    def __init__(self, chain: Chain, reactor: Any) -> None:
-        super().__init__(chain, reactor)
-        self._seconds = reactor.seconds
+    def __init__(self, chain: Chain, clock: IReactorTime, seconds: Callable[[], float]) -> None:
+        super().__init__(chain, clock)
+        self._seconds = seconds
         self.said: list[tuple[Stage, Facts, Said]] = []
         self.spent: dict[Stage, tuple[int, float]] = {}
 
@@ -256,14 +258,30 @@ def alone(fn: Callable[[Any], Awaitable[T]]) -> T:
     return result
 
 
-async def _scan(config: Config, db: InlineDatabase, octets: bytes, envelope: Envelope, asks_dns: bool, reactor: Any) -> Scanned:
+@dataclass(frozen=True, slots=True)
+class House:
+    """The receiving side with a clock on everything: `judge` tells what was asked, `timed` what each rule of the chain took."""
+
+    services: ReceiverServices
+    judge: _Watched
+    timed: tuple[_Timed, ...]
+    scores: symbols.Scores
+
+    async def receive(self, octets: bytes, envelope: Envelope) -> tuple[Reply, dict[str, Reply]]:
+        """One message. -> the last reply, and those to recipients who were refused at once."""
+        return await _converse(Receiver(self.services, Peer(envelope.address, 0, "scan", "mx")), octets, envelope)
+
+
+@contextmanager
+def house(config: Config, db: InlineDatabase, reactor: Any, resolver: IResolver, seconds: Callable[[], float]) -> Iterator[House]:
+    """A House over a store that is not written to; `seconds` is the clock that rules are timed by. Raises ConfigError for a chain or weights that
+    make no sense, StoreError."""
     chain = registry.load(config.rules_file)
     scores = symbols.load(config.file.parent / "scores.toml", chain.symbols)
     hostname = config.server.hostname or host.full_hostname()
     executor = ThreadExecutor(reactor, config.server.workers)
     executor.start()
     try:
-        resolver: Any = Resolver(reactor, wiring.dns_options(config), SystemEntropy()) if asks_dns else _NoResolver()
         read_only = _ReadOnly(db)
         learner = Learner(read_only, Path(config.state) / "classifier" / "model", executor, hostname, Logger("jetmail.scan"))
         learner.load()
@@ -273,8 +291,8 @@ async def _scan(config: Config, db: InlineDatabase, octets: bytes, envelope: Env
                 http=wiring.http_client(reactor), classifier=learner.classifier,
             )  # fmt: skip
         )
-        timed = [_Timed(entry.stage, entry.rule, reactor.seconds) for entry in chain.entries]
-        judge = _Watched(Chain([replace(entry, rule=rule) for entry, rule in zip(chain.entries, timed, strict=True)]), reactor)
+        timed = tuple(_Timed(entry.stage, entry.rule, seconds) for entry in chain.entries)
+        judge = _Watched(Chain([replace(entry, rule=rule) for entry, rule in zip(chain.entries, timed, strict=True)]), reactor, seconds)
         contacts = Contacts(read_only)
         contacts.load(reactor.seconds())
         services = ReceiverServices(
@@ -289,13 +307,24 @@ async def _scan(config: Config, db: InlineDatabase, octets: bytes, envelope: Env
             make_uid=lambda: UID,
             first_retry=lambda now: now,
             has_room=lambda size: True,
-            options=ReceiverOptions(inline_limit=max(len(octets), 4_096)),
+            options=ReceiverOptions(inline_limit=config.smtp.max_message_size),
             contacts=contacts,
         )
-        reply, refused = await _converse(Receiver(services, Peer(envelope.address, 0, "scan", "mx")), octets, envelope)
-        return _told(reply, refused, judge, timed, scores)
+        yield House(services, judge, timed, scores)
     finally:
         executor.stop()
+
+
+def resolver_of(config: Config, reactor: Any) -> IResolver:
+    """As the running appliance asks."""
+    return Resolver(reactor, wiring.dns_options(config), SystemEntropy())
+
+
+async def _scan(config: Config, db: InlineDatabase, octets: bytes, envelope: Envelope, asks_dns: bool, reactor: Any) -> Scanned:
+    resolver = resolver_of(config, reactor) if asks_dns else _NoResolver()
+    with house(config, db, reactor, resolver, reactor.seconds) as made:
+        reply, refused = await made.receive(octets, envelope)
+        return _told(reply, refused, made.judge, made.timed, made.scores)
 
 
 async def _converse(receiver: Receiver, octets: bytes, envelope: Envelope) -> tuple[Reply, dict[str, Reply]]:
@@ -351,7 +380,8 @@ def _told(reply: Reply, refused: dict[str, Reply], judge: _Watched, timed: Seque
 def _fate(name: str, opinions: Sequence[Opinion], index: int, reply: Reply, scores: symbols.Scores, recipients: Sequence[Any]) -> Fate:
     ruling = rule_for(opinions, index)
     own = [opinion for opinion in opinions if opinion.recipient == index]
-    return Fate(name, ruling.action.name.lower(), ruling.reason, acceptance.score_of(opinions, index), str(reply), _explained(own, recipients, scores))
+    score = acceptance.score_of(opinions, index)
+    return Fate(name, ruling.action.name.lower(), ruling.reason, score, str(reply), _explained(own, recipients, scores))
 
 
 def _explained(opinions: Iterable[Opinion], recipients: Sequence[Any], scores: symbols.Scores) -> tuple[Explained, ...]:
