@@ -60,6 +60,7 @@ from jetmail.jobs.quarantine import QuarantineJob
 from jetmail.jobs.retention import RetentionJob
 from jetmail.jobs.returned import ReturnedJob
 from jetmail.jobs.scheduler import Scheduler
+from jetmail.jobs.transport import TransportJob
 from jetmail.jobs.vacuum import VacuumJob
 from jetmail.mail.address import AddressError, parse
 from jetmail.mail.outcome import Outcome, Result
@@ -77,6 +78,7 @@ from jetmail.outbound.tls import ClientTls, TlsOptions
 from jetmail.rules import registry, symbols
 from jetmail.rules.chain import Judge
 from jetmail.rules.services import RuleServices
+from jetmail.signatures import Signatures
 from jetmail.smtp.options import SessionOptions
 from jetmail.spool.content import chunks
 from jetmail.spool.files import FileStore, SpoolOptions
@@ -84,6 +86,7 @@ from jetmail.spool.sweep import sweep
 from jetmail.store import migrations
 from jetmail.store.database import Database
 from jetmail.store.directory.cache import Directory
+from jetmail.store.keyfiles import KeyFiles
 from jetmail.store.traffic import contacts, spooled
 from jetmail.web.metrics import Metrics
 from jetmail.web.site import WebOptions, WebServices, make_site
@@ -151,6 +154,8 @@ class Appliance(Service):
         """What needs the state directory: after it was made, before root is left."""
         config, reactor = self.config, self.reactor
         self.content = FileStore(self._spool_options, IExecutor(self.executor), self._make_name, reactor.seconds)
+        suffixes = PublicSuffixes()
+        self.signatures = Signatures(self.directory, KeyFiles(config.keys), suffixes, IExecutor(self.executor), reactor.seconds)
         deliverer = self._compose_deliverer()
         asked = {"callout": Callout(deliverer, config.verify.timeout).ask}
         if self._ldap_options is not None:
@@ -165,16 +170,18 @@ class Appliance(Service):
             reactor,
             self.entropy,
             wiring.queue_options(config),
-            Reporter(ReportOptions(self.hostname), self.make_uid, self.entropy, self._behind_alias),
+            Reporter(ReportOptions(self.hostname), self.make_uid, self.entropy, self._behind_alias, self.signatures.signed),
             Logger("jetmail.outbound.queue"),
             on_outcome=self._count,
         )
         book = PolicyBook(self.directory)
         self.activity = Activity(self.db, reactor, *wiring.sending_limits(config))
-        self.activity.on_over = Blocking(self.db, self.directory, book, IQueueDoor(self.queue), self.hostname, reactor.seconds, self.make_uid)
+        self.activity.on_over = Blocking(
+            self.db, self.directory, book, IQueueDoor(self.queue), self.hostname, reactor.seconds, self.make_uid, self.signatures.signed
+        )
         self.submissions = Submissions(
             wiring.submission_options(config, self.hostname), self.directory, Meter(self.db), self.activity, self.resolver, reactor,
-            lockdown=LockdownCheck(self.resolver, PublicSuffixes(), reactor),
+            lockdown=LockdownCheck(self.resolver, suffixes, reactor),
         )  # fmt: skip
         login = DirectoryLogin(
             self.directory, IExecutor(self.executor), reactor, self.entropy.token(32), wiring.login_options(config), on_login=self.activity.seen
@@ -194,6 +201,7 @@ class Appliance(Service):
             options=ReceiverOptions(inline_limit=config.store.inline_limit),
             submissions=self.submissions,
             contacts=self.contacts,
+            signatures=self.signatures,
             on_accepted=self.metrics.accepted,
             on_refused=self.metrics.refused,
         )
@@ -210,6 +218,8 @@ class Appliance(Service):
                 LearningJob(self.db, self.learner, reactor.seconds),
                 ContactsJob(self.db, reactor.seconds, self.contacts.greylist.expire),
                 ReturnedJob(self.db, self.activity.returned),
+                TransportJob("tls-sessions", 60.0, self.security.ledger.flush),
+                TransportJob("mta-sts", 3_600.0, lambda: Deferred.fromCoroutine(self.security.policies.refresh())),
                 VacuumJob(self.db),
                 CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
             ],
@@ -223,6 +233,7 @@ class Appliance(Service):
         for listener in config.listeners:
             bound[listener.port] = bound.get(listener.port, frozenset()) | {listener.address}
         delivery = config.delivery
+        self.security = wiring.security(config, reactor, self.resolver, self.dialer, IDatabase(self.db))
         router = Router(
             self.resolver,
             self._destinations,
@@ -230,11 +241,12 @@ class Appliance(Service):
             RouteOptions(
                 own_names=frozenset({self.hostname}), own_endpoints=host.OwnEndpoints(bound), smarthost=self._smarthost, mx_port=delivery.mx_port
             ),
+            self.security.demands,
         )
         self.pool = Pool(wiring.pool_options(config), reactor)
         tls = ClientTls(TlsOptions(str(config.path(delivery.ca_file)) if delivery.ca_file else ""), reactor.seconds)
         options = wiring.delivery_options(config, self.hostname)
-        return Deliverer(router, self.pool, self.dialer, tls, lambda content: chunks(content, self.content), reactor, options)
+        return Deliverer(router, self.pool, self.dialer, tls, lambda content: chunks(content, self.content), reactor, options, self.security)
 
     def _factories(self, tls: ServerTls) -> Any:
         smtp = self.config.smtp
@@ -340,6 +352,7 @@ class Appliance(Service):
             self.db.open()
             self.contacts.load(self.reactor.seconds())
             self.learner.load()
+            self.security.load()
             self._sweep()
             self._listen_for_wake_ups()
         except (ConfigError, StoreError) as error:
@@ -364,6 +377,7 @@ class Appliance(Service):
         await self.contacts.greylist.flush()
         await self.learner.stop()
         await self.activity.flush()
+        await self.security.ledger.stop()
         for port in (self._pages, self._wake_up):
             if port is not None:
                 await maybeDeferred(port.stopListening)

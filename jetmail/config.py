@@ -25,7 +25,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from jetmail.errors import ConfigError
-from jetmail.settings import as_toml, converter, faults, setting
+from jetmail.settings import as_toml, converter, faults, sample, setting
 
 FILE_NAME = "jetmail.toml"
 MIB = 1 << 20
@@ -154,6 +154,11 @@ class Delivery:
     final_timeout: float = setting(600.0, "seconds for the answer to the end of a message (RFC 5321: ten minutes)", low=0.5, high=3_600)
     keep_idle: float = setting(10.0, "seconds an unused connection to a destination is kept", low=0, high=300)
     keep_messages: int = setting(500, "messages sent over one connection", low=1, high=100_000)
+    dane: bool = setting(True, "obey the TLSA records of hosts found by MX (RFC 7672); takes effect with dns.validating only")
+    mta_sts: bool = setting(True, "fetch and obey the MTA-STS policies of domains (RFC 8461)")
+    mta_sts_port: int = setting(443, "port the policies are fetched from", low=1, high=65_535)
+    tls_downgrade: Literal["note", "defer"] = setting("note", "a domain that had verified TLS lately and offers none: an event, or the mail waits")
+    tls_reports: bool = setting(True, "send daily reports about TLS to the domains that ask for them (RFC 8460)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,14 +342,7 @@ def example() -> str:
         "# Paths are relative to the directory that holds etc/ and var/. `jetmail check` names every mistake at once.",
         "# What people change while it runs (domains, users, rules, thresholds) is not here but in the store.",
     ]
-    for section in SECTIONS:
-        name = section.__name__.lower()
-        lines += ["", "# " + (section.__doc__ or "").split("] ", 1)[1], *(["#", "# [[listener]]"] if name == "listener" else [f"[{name}]"])]
-        for field in dataclasses.fields(section):
-            low, high = field.metadata["low"], field.metadata["high"]
-            bounds = f" ({low:.12g} to {high:.12g})" if low is not None and high is not None else f" (at least {low:.12g})" if low is not None else ""
-            lines += [f"# {field.metadata['text']}{bounds}", f"# {field.name} = {as_toml(field.default)}"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + sample(SECTIONS)) + "\n"
 
 
 _HOST = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")

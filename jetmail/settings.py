@@ -1,7 +1,7 @@
 """How settings are declared and read: a frozen dataclass a section, each field with its sentence and its bounds, and every fault found at once.
 
 `setting` declares, `converter` builds what tomllib read into the classes, `faults` turns the exception of a failed build into (key, reason) pairs,
-`as_toml` writes a value. Knows no setting by name: those are config.py's.
+`as_toml` writes a value, `sample` a file of defaults. Knows no setting by name: those are config.py's.
 """
 
 from __future__ import annotations
@@ -28,6 +28,19 @@ def as_toml(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(as_toml(each) for each in value) + "]"
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def sample(sections: tuple[type, ...]) -> list[str]:
+    """The lines of a file that shows every setting with its sentence, its bounds and its default, commented out."""
+    lines: list[str] = []
+    for section in sections:
+        name = section.__name__.lower()
+        lines += ["", "# " + (section.__doc__ or "").split("] ", 1)[1], *(["#", "# [[listener]]"] if name == "listener" else [f"[{name}]"])]
+        for field in dataclasses.fields(section):
+            low, high = field.metadata["low"], field.metadata["high"]
+            bounds = f" ({low:.12g} to {high:.12g})" if low is not None and high is not None else f" (at least {low:.12g})" if low is not None else ""
+            lines += [f"# {field.metadata['text']}{bounds}", f"# {field.name} = {as_toml(field.default)}"]
+    return lines
 
 
 def converter(sections: tuple[type, ...]) -> cattrs.Converter:

@@ -8,22 +8,28 @@ from __future__ import annotations
 from typing import Any
 
 from treq.client import HTTPClient
+from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from jetmail import config as configuration
 from jetmail.config import Config, split_host_port
 from jetmail.dns import DnsOptions, server_addresses
 from jetmail.errors import ConfigError
-from jetmail.inbound.ldap import LdapOptions
 from jetmail.inbound.activity import Limits
+from jetmail.inbound.ldap import LdapOptions
 from jetmail.inbound.login import LoginOptions
 from jetmail.inbound.options import ConnectionOptions
 from jetmail.inbound.submission import SubmissionOptions
 from jetmail.inbound.verification import VerificationOptions
+from jetmail.interfaces import IDatabase, IDialer, IResolver
+from jetmail.outbound.fetching import PolicyFetcher, trust
 from jetmail.outbound.job import DeliveryOptions, Timeouts
 from jetmail.outbound.lane import QueueOptions
+from jetmail.outbound.ledger import Ledger
+from jetmail.outbound.policies import Policies
 from jetmail.outbound.pool import PoolOptions
 from jetmail.outbound.route import Credentials, Smarthost
+from jetmail.outbound.security import Security, SecurityOptions
 from jetmail.outbound.tls import TlsMode
 
 
@@ -157,6 +163,16 @@ def verification_options(config: Config) -> VerificationOptions:
     """[verify]"""
     verify = config.verify
     return VerificationOptions(positive=verify.positive, negative=verify.negative, temporary=verify.temporary)
+
+
+def security(config: Config, reactor: Any, resolver: IResolver, dialer: IDialer, db: IDatabase) -> Security:
+    """[delivery], what hosts found by MX must show"""
+    delivery = config.delivery
+    trusted = trust(str(config.path(delivery.ca_file)) if delivery.ca_file else "")
+    fetcher = PolicyFetcher(reactor, resolver, dialer, trusted, delivery.mta_sts_port)
+    policies = Policies(resolver, fetcher.fetch, db, reactor.seconds, Logger("jetmail.outbound.policies"))
+    options = SecurityOptions(delivery.dane and config.dns.validating, delivery.mta_sts, delivery.tls_downgrade == "defer")
+    return Security(resolver, policies, Ledger(db, reactor.seconds), options)
 
 
 def http_client(reactor: Any) -> HTTPClient:

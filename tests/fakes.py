@@ -4,7 +4,7 @@ returns."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -23,9 +23,10 @@ from jetmail.mail.reply import Reply
 @implementer(IResolver)
 class FakeResolver:
     """`zone`: {(name, rdtype): records, or an AnswerKind}. What is not there: NODATA when the name has another type, else NXDOMAIN. `asked` in
-    order."""
+    order. `signed`: names whose answers are authentic."""
 
-    def __init__(self, zone: Mapping[tuple[str, str], Any] | None = None) -> None:
+    def __init__(self, zone: Mapping[tuple[str, str], Any] | None = None, signed: Collection[str] = ()) -> None:
+        self.signed = signed
         self.zone = dict(zone or {})
         self.asked: list[tuple[str, str]] = []
 
@@ -35,9 +36,9 @@ class FakeResolver:
         if isinstance(found, AnswerKind):
             return succeed(Answer(found))
         if found is not None:
-            return succeed(Answer(AnswerKind.FOUND, tuple(found), 300))
+            return succeed(Answer(AnswerKind.FOUND, tuple(found), 300, name in self.signed))
         known = any(owner == name for owner, _ in self.zone)
-        return succeed(Answer(AnswerKind.NODATA if known else AnswerKind.NXDOMAIN))
+        return succeed(Answer(AnswerKind.NODATA if known else AnswerKind.NXDOMAIN, authentic=name in self.signed))
 
 
 @implementer(IEntropy)
@@ -209,6 +210,7 @@ class FakePeer(Protocol):
         self._behind = behind_starttls
         self._buffer = b""
         self._content: list[bytes] | None = None
+        self._is_deaf = False
 
     @property
     def verbs(self) -> list[str]:
@@ -220,7 +222,7 @@ class FakePeer(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._buffer += data
-        while b"\r\n" in self._buffer:
+        while b"\r\n" in self._buffer and not self._is_deaf:
             line, _, self._buffer = self._buffer.partition(b"\r\n")
             if self._content is None:
                 self._command(line.decode())
@@ -237,8 +239,11 @@ class FakePeer(Protocol):
         reply = self._answer(verb, line)
         if verb == "DATA" and reply and reply.startswith(b"354"):
             self._content = []
-        elif verb == "STARTTLS" and reply and reply.startswith(b"220") and self.tls is not None:
-            self.transport.startTLS(self.tls, False)
+        elif verb == "STARTTLS" and reply and reply.startswith(b"220"):
+            if self.tls is not None:
+                self.transport.startTLS(self.tls, False)
+            else:
+                self._is_deaf = True  # what comes now is a handshake, whose random octets may look like lines
         elif verb == "QUIT" and reply:
             self.transport.loseConnection()
 

@@ -34,6 +34,7 @@ class Outcome(NamedTuple):
     verified: bool = False
     duration: float = 0.0
     relayed_without_dsn: bool = False  # RFC 3461 5.2.2: the next hop does not speak DSN, so a success we owe is 'relayed'
+    security: tuple[tuple[str, str], ...] = ()  # (word, sentence): what TLS was required, found and decided, where that was a question
 
     @property
     def is_host_fault(self) -> bool:

@@ -10,6 +10,7 @@ Which host (RFC 5321 5.1)
   NEVER: a 5xx is returned at once.
 - Once content is on its way a loss or a time-out means LATER, without another host: the peer may have it.
 - A kept connection that ends before it answered anything is no host's fault: a fresh one is dialled.
+- A host that does not show what security.py demands of it is passed over (LATER 'tls').
 - Opportunistic TLS that fails or hangs, from STARTTLS to the end of the handshake: the same address again, in clear, and the host is remembered
   (ClientTls).
 
@@ -42,6 +43,7 @@ from jetmail.outbound.connection import Body, Connection, OneConnection, Surroun
 from jetmail.outbound.job import DeliveryOptions, Job
 from jetmail.outbound.pool import Admission, Key, Pool
 from jetmail.outbound.route import Hop, Route, Router
+from jetmail.outbound.security import Security, Standing
 from jetmail.outbound.tls import ClientTls, TlsMode
 from jetmail.smtp import commands
 from jetmail.smtp.extensions import Extensions
@@ -85,8 +87,10 @@ class Deliverer:
         chunks: Callable[[Content], Iterator[bytes]],
         clock: Any,
         options: DeliveryOptions,
+        security: Security | None = None,
     ) -> None:
         self.router = router
+        self.security = security
         self.pool = pool
         self.dialer = IDialer(dialer)
         self.tls = tls
@@ -107,7 +111,7 @@ class _Attempt:
 
     __slots__ = (
         "_batch", "_candidates", "_content", "_deliverer", "_is_finished", "_job", "_last", "_never", "_outcomes", "_pending", "_position",
-        "_requires_tls", "_started", "done",
+        "_requires_tls", "_standing", "_started", "done",
     )  # fmt: skip
 
     def __init__(self, deliverer: Deliverer, job: Job) -> None:
@@ -124,6 +128,7 @@ class _Attempt:
         self._never: Outcome | None = None  # why the last host did not do, for good
         self._is_finished = False
         self._requires_tls = job.message.requiretls
+        self._standing = Standing(deliverer.security, job.message.requiretls, lambda: _header(job.content))
         self._started = deliverer.clock.seconds()
 
     # From route to connection.
@@ -155,7 +160,12 @@ class _Attempt:
         pool = self._deliverer.pool
         while self._position < len(self._candidates):
             hop, address = self._candidates[self._position]
-            key = self._key(hop, address)
+            key = self._standing.key(hop, address)
+            refusal = self._standing.refusal(hop)
+            if refusal is not None:
+                self._last = self._outcome(Result.LATER, "tls", refusal, key)
+                self._position += len(hop.addresses)
+                continue
             connection = pool.take(key)
             if connection is not None:
                 self._start(connection)
@@ -170,10 +180,6 @@ class _Attempt:
             self._pass_over(key)
         self._settle_pending(self._last or self._never or Outcome(Result.LATER, "no-route", Reply(451, "4.4.4", "no host to try")))
         self._finish()
-
-    def _key(self, hop: Hop, address: str) -> Key:
-        tls = TlsMode.VERIFIED if self._requires_tls else hop.tls
-        return Key(hop.host, address, hop.port, tls, hop.credentials.username if hop.credentials else "")
 
     def _pass_over(self, key: Key) -> None:
         """A dead or crowded address is not tried; what others learned of it serves as the answer."""
@@ -224,7 +230,7 @@ class _Attempt:
             self._start(connection)
             return
         hop, address = self._candidates[self._position]
-        self._dial(self._key(hop, address), hop)
+        self._dial(self._standing.key(hop, address), hop)
 
     def _turned_away(self, key: Key) -> None:
         self._pass_over(key)
@@ -232,6 +238,7 @@ class _Attempt:
 
     def _opened(self, connection: Connection) -> None:
         self._deliverer.pool.alive(connection.key)
+        self._standing.session(self._candidates[self._position][0], connection)
         self._start(connection)
 
     def _settled(self, connection: Connection, results: Sequence[Reply]) -> None:
@@ -248,6 +255,13 @@ class _Attempt:
     # From connection to transaction.
 
     def _start(self, connection: Connection) -> None:
+        held_back = self._standing.holds_back(self._candidates[self._position][0], connection)
+        if held_back is not None:
+            self._last = self._outcome(Result.LATER, "tls", held_back, connection.key, connection)
+            self._deliverer.pool.release(connection)
+            self._position += 1
+            self._advance()
+            return
         extensions = connection.session.extensions
         problem = self._unsupported(connection, extensions)
         if problem is not None:
@@ -363,6 +377,8 @@ class _Attempt:
                 pool.failed(key, fault.reply)
             else:
                 pool.alive(key)
+            if connection.tls_result or phase in (Phase.STARTTLS, Phase.TLS):
+                self._standing.session(self._candidates[self._position][0], connection, failed=True)
         for due, reply in zip(self._batch, connection.session.results, strict=False):
             if reply is not None:  # refused one by one before the fault: that stands
                 self._outcomes[due.id] = self._answered(reply, connection)
@@ -383,11 +399,12 @@ class _Attempt:
 
     def _outcome(self, result: Result, reason: str, reply: Reply, key: Key, connection: Connection | None = None) -> Outcome:
         duration = self._deliverer.clock.seconds() - self._started
+        told = self._standing.told(self._candidates[self._position][0], connection, reply)
         if connection is None:
-            return Outcome(result, reason, reply, key.host, key.address, key.port, duration=duration)
+            return Outcome(result, reason, reply, key.host, key.address, key.port, duration=duration, security=told)
         tls = connection.tls
         without_dsn = result is Result.DELIVERED and not connection.session.extensions.dsn
-        return Outcome(result, reason, reply, key.host, key.address, key.port, tls.version, tls.verified, duration, without_dsn)
+        return Outcome(result, reason, reply, key.host, key.address, key.port, tls.version, tls.verified, duration, without_dsn, told)
 
     def _settle_pending(self, outcome: Outcome) -> None:
         for due in self._pending:

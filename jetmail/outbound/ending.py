@@ -92,7 +92,7 @@ class Endings:
                 attempted.append(_final(now, due, Status.REJECTED, outcome, attempt, content_id, spool, ended))
             else:
                 held = outcome.reason == CONTENT
-                events = (attempt, ("hold", '{"by":"queue","reason":"content"}')) if held else (attempt,)
+                events = (attempt, ("hold", '{"by":"queue","reason":"content"}')) if held else (attempt, *_downgrade(outcome))
                 attempted.append(
                     Attempted(due.id, due.message_id, now, Status.QUEUED, outcome.reason, str(outcome.reply), next_attempt, held, notified, events)
                 )
@@ -139,7 +139,7 @@ class Endings:
 def _final(
     now: float, due: Due, status: Status, outcome: Outcome, event: tuple[str, str], content_id: int | None, spool: str, reason: str = ""
 ) -> Attempted:
-    events = (event, (EXPIRED, "{}")) if reason == EXPIRED else (event,)
+    events = (event, (EXPIRED, "{}")) if reason == EXPIRED else (event, *_downgrade(outcome)) if outcome.security else (event,)
     return Attempted(due.id, due.message_id, now, status, reason or outcome.reason, str(outcome.reply), 0.0, False, False, events, content_id, spool)
 
 
@@ -155,7 +155,7 @@ def _with_events(attempted: list[Attempted], told: list[tuple[str, str]]) -> tup
 
 
 def _detail(outcome: Outcome) -> str:
-    return _as_json({
+    detail: dict[str, object] = {
         "result": outcome.result.value,
         "reason": outcome.reason,
         "reply": str(outcome.reply),
@@ -165,4 +165,15 @@ def _detail(outcome: Outcome) -> str:
         "tls": outcome.tls,
         "verified": outcome.verified,
         "duration": round(outcome.duration, 3),
-    })
+    }
+    if outcome.security:
+        detail["security"] = dict(outcome.security)
+    return _as_json(detail)
+
+
+def _downgrade(outcome: Outcome) -> tuple[tuple[str, str], ...]:
+    """The event of a domain that has shown verified TLS and now shows none."""
+    for word, sentence in outcome.security:
+        if word == "downgrade":
+            return (("tls-downgrade", _as_json({"host": outcome.host, "address": outcome.address, "text": sentence})),)
+    return ()

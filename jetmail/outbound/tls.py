@@ -2,8 +2,8 @@
 
 Four modes per destination. `none` never asks. `opportunistic` takes what it gets and records whether the certificate happened to be good;
 a handshake that fails sends the mail in clear text on a fresh connection, and the host is remembered as broken for a while. `required`
-wants TLS 1.2 or later and accepts any certificate, or the one that a Proof (TLSA records) asks for. `verified` wants a chain to a trusted root and a certificate that names the host
-(RFC 6125 by service-identity); anything less and nothing is sent (RFC 8314, RFC 8689 use it).
+wants TLS 1.2 or later and accepts any certificate, or the one that a Proof (TLSA records) asks for. `verified` wants a chain to a trusted root and
+a certificate that names the host (RFC 6125 by service-identity); anything less and nothing is sent (RFC 8314, RFC 8689 use it).
 
 Sessions and tickets are never kept, so none can be offered to another host. Trust comes from the file named in the options, or from the system's
 bundle.

@@ -34,7 +34,8 @@ CHAIN = [one.public_bytes(Encoding.DER) for one in (LEAF, UNDER, TOP)]
 
 def tlsa(usage: int, selector: int, matching: int, certificate: x509.Certificate) -> Tlsa:
     """The record for a certificate."""
-    octets = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) if selector else certificate.public_bytes(Encoding.DER)
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    octets = key if selector else certificate.public_bytes(Encoding.DER)
     return Tlsa(usage, selector, matching, octets if not matching else (hashlib.sha256 if matching == 1 else hashlib.sha512)(octets).digest())
 
 

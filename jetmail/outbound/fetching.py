@@ -1,0 +1,152 @@
+"""An MTA-STS policy file over HTTPS (RFC 8461 3.3): one GET of https://mta-sts.<domain>/.well-known/mta-sts.txt.
+
+The certificate must be good and name that host; no redirect is followed; only 200 and text/plain are taken; 64 KB and so many seconds in all are the
+end of it. Names are looked up by our own resolver, so no thread waits for one. Nothing is kept between two fetches.
+
+`fetch` fails its Deferred with FetchError and nothing else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import treq
+from cryptography import x509
+from OpenSSL import SSL, crypto
+from service_identity import CertificateError, VerificationError
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from jetmail.errors import ConfigError
+from jetmail.interfaces import IDialer, IResolver
+from jetmail.mailauth.mtasts import MAX_POLICY
+
+SECONDS = 60.0
+CONNECT_SECONDS = 10.0
+MAX_ADDRESSES = 4
+
+
+class FetchError(Exception):
+    """There is no policy to be had. `result`: the result type of RFC 8460 4.3.2."""
+
+    def __init__(self, text: str, result: str = "sts-policy-fetch-error") -> None:
+        super().__init__(text)
+        self.result = result
+
+
+def trust(ca_file: str) -> Any:
+    """Whom to believe: the certificates of a PEM file, or the system's when it is ''. Raises ConfigError."""
+    if not ca_file:
+        return platformTrust()
+    try:
+        found = x509.load_pem_x509_certificates(Path(ca_file).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"delivery.ca_file: {ca_file} holds no readable PEM certificates"]) from error
+    return trustRootFromCertificates([Certificate(crypto.X509.from_cryptography(one)) for one in found])
+
+
+class PolicyFetcher:
+    """`reactor` needs callLater and seconds. `port` is 443."""
+
+    def __init__(self, reactor: Any, resolver: IResolver, dialer: IDialer, trusted: Any, port: int = 443) -> None:
+        self._reactor = reactor
+        endpoints = _Endpoints(reactor, resolver, dialer, trusted)
+        self._client = HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, HTTPConnectionPool(reactor, persistent=False)))
+        self._port = port
+
+    def fetch(self, domain: str) -> Deferred[bytes]:
+        """The file's octets."""
+        fetching: Deferred[bytes] = Deferred.fromCoroutine(self._fetch(domain))
+        fetching.addTimeout(SECONDS, self._reactor)
+        return fetching.addErrback(_told)
+
+    async def _fetch(self, domain: str) -> bytes:
+        host = f"mta-sts.{domain}" + (f":{self._port}" if self._port != 443 else "")
+        response = await self._client.get(f"https://{host}/.well-known/mta-sts.txt", allow_redirects=False)
+        if response.code != 200:
+            raise FetchError(f"the policy's server answered {response.code}")
+        media = (response.headers.getRawHeaders("Content-Type") or [""])[0].partition(";")[0].strip().lower()
+        if media != "text/plain":
+            raise FetchError(f"the policy is {media[:60] or 'of no type'}, not text/plain")
+        gathered: list[bytes] = []
+        left = MAX_POLICY
+
+        def collect(octets: bytes) -> None:
+            nonlocal left
+            left -= len(octets)
+            if left < 0:
+                raise FetchError("the policy is longer than 64 KB", "sts-policy-invalid")  # treq then closes the connection
+            gathered.append(octets)
+
+        await treq.collect(response, collect)
+        return b"".join(gathered)
+
+
+@implementer(IAgentEndpointFactory)
+class _Endpoints:
+    def __init__(self, reactor: Any, resolver: IResolver, dialer: IDialer, trusted: Any) -> None:
+        self.reactor = reactor
+        self.resolver = resolver
+        self.dialer = dialer
+        self.trusted = trusted
+
+    def endpointForURI(self, uri: Any) -> _Endpoint:
+        return _Endpoint(self, uri.host.decode("ascii"), uri.port)
+
+
+@implementer(IStreamClientEndpoint)
+class _Endpoint:
+    """TLS to one host by name, at the first of its addresses that answers."""
+
+    def __init__(self, around: _Endpoints, host: str, port: int) -> None:
+        self._around = around
+        self._host = host
+        self._port = port
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: Any) -> Any:
+        around = self._around
+        answers = await gatherResults([around.resolver.query(self._host, rdtype) for rdtype in ("AAAA", "A")])
+        addresses = [address for answer in answers for address in answer.records[: MAX_ADDRESSES // 2]]
+        if not addresses:
+            raise FetchError(f"{self._host} has no address")
+        for number, address in enumerate(addresses, 1):
+            options = optionsForClientTLS(self._host, trustRoot=around.trusted)
+            wrapped = TLSMemoryBIOFactory(options, True, factory, clock=around.reactor)
+            try:
+                connected = await around.dialer.connect(address, self._port, wrapped, CONNECT_SECONDS)
+            except ConnectError:
+                if number == len(addresses):
+                    raise
+            else:
+                return connected.wrappedProtocol
+        raise AssertionError("the loop above returns or raises")
+
+
+def _told(failure: Failure) -> Failure:
+    """Whatever happened, as a FetchError."""
+    error = failure.value
+    if isinstance(error, FetchError):
+        return failure
+    if isinstance(error, TimeoutError | CancelledError):
+        return Failure(FetchError(f"no policy within {SECONDS:g} seconds"))
+    if isinstance(error, ConnectError):
+        return Failure(FetchError("the policy's server cannot be reached"))
+    if isinstance(error, ResponseFailed):
+        for reason in error.reasons:
+            if reason.check(FetchError):
+                return reason
+            if reason.check(SSL.Error, VerificationError, CertificateError):
+                return Failure(FetchError("the certificate of the policy's server is not good for it", "sts-webpki-invalid"))
+    return Failure(FetchError(f"the policy's server failed: {type(error).__name__}"))
