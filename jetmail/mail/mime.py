@@ -27,6 +27,11 @@ MAX_PART_HEADER = 8 * 1024
 MAX_TEXT = 256 * 1024  # characters of decoded text in all
 MAX_FILE_NAME = 255
 
+_READ_FIELDS = frozenset({"content-type", "content-disposition", "content-transfer-encoding"})
+_PLAIN_VALUE = re.compile(
+    r"[A-Za-z0-9!#$&^_.+-]{1,80}(?:/[A-Za-z0-9!#$&^_.+-]{1,80})?(?:[ \t]*;[ \t]*[A-Za-z0-9-]{1,40}=(?:\"[^\"\\]*\"|[^\s;\"()*\\=?]+))*[ \t]*;?"
+)
+_PLAIN_PARAMETER = re.compile(r";[ \t]*([A-Za-z0-9-]{1,40})=(?:\"([^\"\\]*)\"|([^\s;\"]+))")
 _HEAD_END = re.compile(rb"\A\r?\n|\n\r?\n")
 _WORD = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}")
 
@@ -185,8 +190,40 @@ def _read_parts(walk: _Walk, start: int, end: int, depth: int, boundary: str, de
         _read(walk, part, end, depth + 1, default)
 
 
-def _fields(header: bytes) -> Fields:
-    """The MIME fields of a part through the standard library, which is given nothing but those."""
+class _Plain:
+    """MIME fields as nearly every part has them, read in a tenth of the time: nothing quoted within quotes, encoded, continued or commented."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
+
+    def get(self, name: str, default: str) -> str:
+        return self._values.get(name, default)
+
+    def get_param(self, name: str, default: str, header: str) -> str:
+        for found in _PLAIN_PARAMETER.finditer(self._values.get(header, "")):
+            if found[1].lower() == name:
+                return found[2] if found[2] is not None else found[3]
+        return default
+
+
+def _plain(lines: list[bytes]) -> _Plain | None:
+    """The fields when all of them are of the plain shape, else None."""
+    values: dict[str, str] = {}
+    for line in lines:
+        if not line.isascii():
+            return None
+        name, colon, value = line.decode("ascii").partition(":")
+        key, value = name.lower(), value.strip(" \t")
+        if not colon or (key in _READ_FIELDS and not _PLAIN_VALUE.fullmatch(value)):
+            return None
+        values.setdefault(key, value)
+    return _Plain(values)
+
+
+def _fields(header: bytes) -> Fields | _Plain:
+    """The MIME fields of a part; of other than the plain shape through the standard library, which is given nothing but those."""
     kept: list[bytes] = []
     keeps = False
     for line in header.split(b"\n")[:2000]:
@@ -196,27 +233,29 @@ def _fields(header: bytes) -> Fields:
             kept[-1] += line[:2000].rstrip(b"\r")  # unfolded here, because the parser leaves line ends in quoted values
         elif keeps and not is_folded and len(kept) < 50:
             kept.append(line[:2000].rstrip(b"\r"))
+    if (plain := _plain(kept)) is not None:
+        return plain
     try:
         return message_from_bytes(b"\n".join(kept) + b"\n\n", policy=compat32)
     except Exception:  # the parser's own faults on hostile input (RecursionError, IndexError, ...): a part without fields
         return Fields(policy=compat32)
 
 
-def _field(fields: Fields, name: str) -> str:
+def _field(fields: Fields | _Plain, name: str) -> str:
     try:
         return str(fields.get(name, ""))
     except Exception:  # see _fields
         return ""
 
 
-def _content_type(fields: Fields, default: str) -> str:
+def _content_type(fields: Fields | _Plain, default: str) -> str:
     value = _field(fields, "content-type").partition(";")[0].strip().lower()
     if not value:
         return default
     return value if _WORD.fullmatch(value) else "text/plain"  # RFC 2045 5.2
 
 
-def _parameter(fields: Fields, name: str, header: str) -> str:
+def _parameter(fields: Fields | _Plain, name: str, header: str) -> str:
     try:
         value = fields.get_param(name, "", header)
         if isinstance(value, tuple):
@@ -227,7 +266,7 @@ def _parameter(fields: Fields, name: str, header: str) -> str:
         return ""
 
 
-def _file_name(fields: Fields) -> str:
+def _file_name(fields: Fields | _Plain) -> str:
     name = _parameter(fields, "filename", "content-disposition") or _parameter(fields, "name", "content-type")
     if not name:
         return ""

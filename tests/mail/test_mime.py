@@ -147,3 +147,28 @@ def test_any_octets(octets: bytes) -> None:
     assert all(0 <= part.start <= part.end <= len(octets) for part in structure.parts)
     for part in structure.parts:
         part.decoded(octets, 100)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Type: text/plain; charset=utf-8",
+        b'Content-Type: Text/HTML;charset="utf-8" ; name="a b.html"',
+        b'Content-Type: application/pdf; name="a.pdf"; name=b.pdf\r\nContent-Disposition: attachment; filename=c.pdf',
+        b"Content-Type: text/plain; charset=utf-8 (a comment)",
+        b"Content-Type: text/plain; name*=utf-8''%e2%80%ae.exe",
+        b'Content-Type: text/plain; name="a\\"b"',
+        b"Content-Type: text/plain; name==?utf-8?q?x?=",
+        b"Content-Type: text/plain;;; charset=x;",
+        b"Content-Type: ;\r\nContent-Type: text/html",
+        b"Content-Type: text/html\r\nContent-Type: text/plain",
+        b"Content-Transfer-Encoding: BASE64 \r\nContent-Disposition: inline",
+        b"Content-Disposition: attachment; filename=a b.pdf",
+    ],
+)
+def test_plain_fields_read_the_same_either_way(fields: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short way for fields of the usual shape gives what the standard library gives."""
+    octets = fields + b"\r\n\r\nx"
+    short = parse_structure(octets)
+    monkeypatch.setattr(mime, "_plain", lambda lines: None)
+    assert parse_structure(octets) == short

@@ -5,7 +5,6 @@ Raises ConfigError for an expression RE2 does not take.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import re2
@@ -13,7 +12,6 @@ import re2
 from jetmail.errors import ConfigError
 
 MAX_TEXT = 5_000  # characters; what a message wants is said by then
-_SPACES = re.compile(r"\s+")
 
 
 class Wording:
@@ -43,7 +41,7 @@ class Wording:
     def themes(self, text: str) -> dict[str, int]:
         """How many expressions of each theme are found in a folded text."""
         found: dict[str, int] = {}
-        for index in self._set.Match(_SPACES.sub(" ", text[:MAX_TEXT])) or ():
+        for index in self._set.Match(" ".join(text[:MAX_TEXT].split())) or ():
             theme = self._theme_of[index]
             found[theme] = found.get(theme, 0) + 1
         return found
