@@ -40,7 +40,7 @@ WHAT = {
 
 
 class Blocking:
-    """Called with what inbound.activity found. `now` gives epoch seconds."""
+    """Called with what inbound.activity found. `now` gives epoch seconds; `sign` puts our signature on a notice."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Blocking:
         hostname: str,
         now: Callable[[], float],
         make_uid: Callable[[], str],
+        sign: Callable[[bytes], bytes] = lambda data: data,
     ) -> None:
         self._db = db
         self._directory = directory
@@ -59,6 +60,7 @@ class Blocking:
         self._hostname = hostname
         self._now = now
         self._make_uid = make_uid
+        self._sign = sign
 
     def __call__(self, over: Over) -> Deferred[bool]:
         """-> Deferred of whether it was blocked just now; fires when it is durable."""
@@ -88,7 +90,7 @@ class Blocking:
             return None
         uid = self._make_uid()
         subject = f"Sender blocked: {who}"
-        data = self._text(account, block, who, uid, subject, now)
+        data = self._sign(self._text(account, block, who, uid, subject, now))
         deliveries = tuple(
             NewDelivery(str(address), address.domain, str(target), target.domain, Status.QUEUED, notify="NEVER") for target in targets
         )

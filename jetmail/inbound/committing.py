@@ -27,6 +27,7 @@ from jetmail.mail.envelope import Sender
 from jetmail.mail.message import Message
 from jetmail.mail.reply import Reply
 from jetmail.mail.status import Status
+from jetmail.mailauth.signing import Signer
 from jetmail.rules.facts import Client, RecipientFacts
 from jetmail.rules.settlement import Settlement
 from jetmail.rules.verdict import Opinion
@@ -41,12 +42,14 @@ COPY = 1 << 20  # octets copied per turn when one large message has to become tw
 
 class Submitted(NamedTuple):
     """What is different about a message somebody with a login sends. `header`: fields to add below Received; `removes`: lower-case names of fields
-    nobody else may write; `message_id`: the one that was added; `reservation`: its place in the quota, counted or given back here."""
+    nobody else may write; `message_id`: the one that was added; `reservation`: its place in the quota, counted or given back here; `account_id`: whose
+    keys may sign it."""
 
     header: bytes
     removes: frozenset[bytes]
     message_id: str = ""
     reservation: Reservation | None = None
+    account_id: int = 0
 
 
 class Committing:
@@ -73,6 +76,8 @@ class Committing:
         self._submitted = submitted
         self._copies: list[str] = []  # spool files besides the intake's
         self._claimed = 0
+        self._signers: tuple[Signer, ...] = ()
+        self._body_hash = b""
         self._answer: Deferred[Reply] = Deferred()
         self._refusal: Reply | None = None
 
@@ -83,17 +88,30 @@ class Committing:
         self._refusal = None if settlement.accepted else settlement.reply
         try:
             groups = acceptance.groups(settlement, said, not self._client.user)
-            if len(groups) == 1 or not self._intake.spool:
+            hashing = self._hash()
+            if hashing is None and (len(groups) == 1 or not self._intake.spool):
                 self._commit(trace, groups, [self._intake.spool] * len(groups), recipients, settlement, said, refused)
             else:
                 # A stored content owns its file, so that the last delivery of one cannot take the file from the other.
-                copying = Deferred.fromCoroutine(self._copy(len(groups) - 1))
+                copying = Deferred.fromCoroutine(self._copy(len(groups) - 1, hashing))
                 copying.addCallback(
                     lambda _: self._commit(trace, groups, [self._intake.spool, *self._copies], recipients, settlement, said, refused)
                 ).addErrback(self._failed)
         except Exception:
             self._failed(Failure())
         return self._answer
+
+    def _hash(self) -> Deferred[bytes] | None:
+        """Who signs, and what of the body; a Deferred when that lies in the spool."""
+        signatures, submitted = self._services.signatures, self._submitted
+        if signatures is None or submitted is None or not (signers := signatures.of_message(self._message, submitted.account_id)):
+            return None
+        self._signers = signers
+        hashed = signatures.hashed(self._message)
+        if isinstance(hashed, Deferred):
+            return hashed
+        self._body_hash = hashed
+        return None
 
     def _commit(
         self,
@@ -149,6 +167,8 @@ class Committing:
         removes = acceptance.OURS if submitted is None else acceptance.OURS | submitted.removes
         added = trace if submitted is None else trace + submitted.header
         header, offset = self._message.edited(acceptance.edits(added, group, self._services.hostname, removes))
+        if self._signers and (signatures := self._services.signatures) is not None:
+            header = signatures.fields(self._signers, header, self._body_hash) + header
         if spool:
             return Content(len(header) + self._message.size - offset, None, header, spool, offset)
         octets = self._message.octets
@@ -200,8 +220,10 @@ class Committing:
         if not self._answer.called:
             self._answer.callback(Reply(451, "4.3.0", f"Temporary failure here, please try again later (ref {self._uid})"))
 
-    async def _copy(self, count: int) -> None:
-        """The body once more for each further header, a piece a turn so that nobody else waits."""
+    async def _copy(self, count: int, hashing: Deferred[bytes] | None) -> None:
+        """The body's hash when it is made; and the body once more for each further header, a piece a turn so that nobody else waits."""
+        if hashing is not None:
+            self._body_hash = await hashing
         for _ in range(count):
             writer = self._services.content.create()
             try:

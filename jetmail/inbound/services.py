@@ -12,6 +12,7 @@ from jetmail.inbound.policies import PolicyBook
 from jetmail.inbound.submission import Submissions
 from jetmail.interfaces import IContentStore, IDatabase, ILogin, IQueueDoor
 from jetmail.rules.chain import Judge
+from jetmail.signatures import Signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class ReceiverServices:
     """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim,
     bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time.
     `submissions` judges what users send; without it nobody can sign in. `contacts` remembers who has been in touch with whom.
-    `on_accepted(octets)` and `on_refused(reason)` are told of every decision, for metrics."""
+    `signatures` signs what users send. `on_accepted(octets)` and `on_refused(reason)` are told of every decision, for metrics."""
 
     hostname: str
     db: IDatabase
@@ -63,6 +64,7 @@ class ReceiverServices:
     contacts: Contacts
     options: ReceiverOptions = ReceiverOptions()
     submissions: Submissions | None = None
+    signatures: Signatures | None = None
     on_accepted: Callable[[int], None] = lambda octets: None
     on_refused: Callable[[str], None] = lambda reason: None
     refusal_budget: RefusalBudget = field(init=False)

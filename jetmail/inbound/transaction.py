@@ -328,7 +328,7 @@ class Receiver:
         submitted = None
         if self._principal is not None:
             added, message_id = self._submissions.header(self._principal, pending.uid, message, facts.time)
-            submitted = Submitted(added, self._submissions.removes, message_id, pending.reservation)
+            submitted = Submitted(added, self._submissions.removes, message_id, pending.reservation, self._principal.account_id)
         committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted)
         return committing.start(received(hop), facts.recipients, settlement, said, acceptance.refusals(pending.refused))
 

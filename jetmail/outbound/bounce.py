@@ -55,7 +55,7 @@ def wants_success(facts: MessageFacts, due: Due, outcome: Outcome) -> bool:
 
 class Reporter:
     """Writes reports. `make_uid` as for every message; `entropy` draws boundaries; `resolve` gives the final addresses behind a sender that is one
-    of our own aliases (itself for any other)."""
+    of our own aliases (itself for any other). `sign` puts our signature on a report, where we have one."""
 
     def __init__(
         self,
@@ -63,11 +63,13 @@ class Reporter:
         make_uid: Callable[[], str],
         entropy: IEntropy,
         resolve: Callable[[str], Sequence[str]] | None = None,
+        sign: Callable[[bytes], bytes] = lambda data: data,
     ) -> None:
         self._options = options
         self._make_uid = make_uid
         self._entropy = entropy
         self._resolve = resolve or (lambda address: (address,))
+        self._sign = sign
 
     def failure(self, now: float, facts: MessageFacts, content: Content | None, failed: Sequence[tuple[Due, Outcome]]) -> NewMessage | None:
         """The report about recipients that will not be tried again, or None when nobody is to be told."""
@@ -96,6 +98,7 @@ class Reporter:
                 hostname, facts.sender, message_id, self._boundary(original), now, facts.received, tuple(told), original, is_full, facts.envid
             )
         )
+        data = self._sign(data)
         domain = facts.sender.rpartition("@")[2]
         # RFC 3461 section 6.2: a report about a report is never wanted.
         deliveries = tuple(
