@@ -25,6 +25,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from jetmail.errors import ConfigError
+from jetmail.sections import Domains, Ldap
 from jetmail.settings import as_toml, converter, faults, sample, setting
 
 FILE_NAME = "jetmail.toml"
@@ -172,23 +173,6 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
-class Ldap:
-    """[ldap] The directory that is asked about recipients of domains whose `recipients` is ldap."""
-
-    servers: tuple[str, ...] = setting((), "ldap://HOST[:PORT] or ldaps://HOST[:PORT], tried in order; empty: none")
-    starttls: bool = setting(True, "TLS on ldap:// connections; the certificate must be right")
-    ca_file: str = setting("", "PEM file of certification authorities; empty: the system's")
-    bind_dn: str = setting("", "whom to bind as; empty: anonymously")
-    password_file: str = setting("", "file that holds the password; only ever sent over TLS, or to this machine itself")
-    base: str = setting("", "where to search; {domain} stands for the recipient's")
-    filter: str = setting(
-        "(|(mail={address})(proxyAddresses=smtp:{address}))", "what to search for; {address}, {local} and {domain} stand for the recipient's, escaped"
-    )
-    timeout: float = setting(5.0, "seconds for a connection, and for an answer", low=0.5, high=30)
-    connections: int = setting(2, "searches at a time; each takes one of [server] workers", low=1, high=16)
-
-
-@dataclass(frozen=True, slots=True)
 class Dns:
     """[dns] Which resolvers answer."""
 
@@ -231,6 +215,7 @@ class Config:
     queue: Queue = Queue()
     delivery: Delivery = Delivery()
     verify: Verify = Verify()
+    domains: Domains = Domains()
     ldap: Ldap = Ldap()
     dns: Dns = Dns()
     web: Web = Web()
@@ -266,7 +251,7 @@ class Config:
         return self.listener or (Listener(), Listener(kind="submission", port=587), Listener(kind="submissions", port=465))
 
 
-SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Submission, Tls, Queue, Delivery, Verify, Ldap, Dns, Web, Log)
+SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Submission, Tls, Queue, Delivery, Verify, Domains, Ldap, Dns, Web, Log)
 
 
 def load(file: Path | str) -> Config:
@@ -391,6 +376,12 @@ def _contradictions(config: Config) -> list[str]:
     check("delivery.smarthost", split_host_port, config.delivery.smarthost, "HOST:PORT")
     if config.delivery.smarthost_username and config.delivery.smarthost_tls not in ("required", "verified"):
         problems.append("delivery.smarthost_tls: must be 'required' or 'verified' when a user name is set: a password never goes in clear")
+    for key in ("zone", "spf_include", "return_path", "return_target"):
+        value = getattr(config.domains, key)
+        if value and not _HOST.fullmatch(value):
+            problems.append(f"domains.{key}: {value!r} is not a name")
+    if not re.fullmatch(r"[a-z0-9-]{1,20}", config.domains.dkim_selector):
+        problems.append(f"domains.dkim_selector: {config.domains.dkim_selector!r} is not 1 to 20 of a-z, 0-9 and -")
     problems += _ldap_contradictions(config.ldap)
     if bool(config.tls.certificate) != bool(config.tls.key):
         problems.append("tls.key: certificate and key must be given together")
