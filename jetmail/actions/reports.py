@@ -21,16 +21,18 @@ from jetmail.store.traffic import messages
 from jetmail.store.traffic.messages import Message
 
 ADVICE = {
-    "acl": "The SMTP user may not send from this domain. Assign the domain to the user, or let the user send from all domains of the account (they "
-    "must be verified for outbound), or, on plan pro, from any domain. Both the envelope's sender and every address in From must be allowed.",
+    "acl": "The SMTP user may not send from this domain. Assign the domain to the user, or let the user send from all domains of the account "
+    "(they must be verified for outbound), or, on plan pro, from any domain. Both the envelope's sender and every address in From must "
+    "be allowed.",
     "not-owned": "A person may send as their own address and as sender addresses granted to them. Grant the address, or send as the person.",
-    "abuse": "The sender passed a limit on spam, on refused or returned mail, or on the rate, and is blocked. Other senders are not affected. Find the "
-    "cause (a stolen password, a form that is abused, an old list), then let the sender go: the account may do so once, after that an administrator can.",
+    "abuse": "The sender passed a limit on spam, on refused or returned mail, or on the rate, and is blocked. Other senders are not affected. "
+    "Find the cause (a stolen password, a form that is abused, an old list), then let the sender go: the account may do so once, after "
+    "that an administrator can.",
     "spam": "The content looks like spam. It is this message that was refused, not the account or the address it came from.",
     "virus": "The message carries malware, or what a scanner takes for it. Look at the machine it came from.",
     "spf-invalid": "The sender's domain has to publish SPF that lets this system send its mail. Add the include to its record and send again.",
-    "lockdown": "The domain names in DNS (_jm.<domain>) who may send from it, and this user is not among them. Add auth=<uuid of the user> "
-    "to that record.",
+    "lockdown": "The domain names in DNS (_jm.<domain>) who may send from it, and this user is not among them. Add auth=<uuid of the user> to that "
+    "record.",
     "size": "The message is larger than is taken here.",
     "blocked": "A rule of the recipient's refuses it.",
     "blocklist": "A list of the recipient's refuses it.",

@@ -44,7 +44,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 @dataclass(frozen=True, slots=True)
 class Shown:
     """An SMTP user as people see it. `status`: active, suspended, quota-locked, quota-unlocked. `mode` as set, `effective_mode` as it counts (any
-    needs plan pro). `used` messages in the window that ends at `window_end`. `figures` of the last 24 hours. `senders`: addresses granted one by one."""
+    needs plan pro). `used` messages in the window that ends at `window_end`. `figures` of the
+    last 24 hours. `senders`: addresses granted one by one."""
 
     uuid: str
     username: str

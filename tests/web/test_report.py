@@ -39,7 +39,8 @@ class ReportTests(PortalTestCase):
     def test_not_found(self) -> None:
         """Anything that does not fit is 404."""
         wrong = (
-            "", f"id={UID}", f"id={UID}&auth=x", f"id=x&auth={USER}", f"id={UID}&id={UID}&auth={USER}", f"id={'x' * 200}&auth={USER}", "id=%ff&auth=%00",
+            "", f"id={UID}", f"id={UID}&auth=x",
+            f"id=x&auth={USER}", f"id={UID}&id={UID}&auth={USER}", f"id={'x' * 200}&auth={USER}", "id=%ff&auth=%00",
         )  # fmt: skip
         for query in wrong:
             self.assertEqual(self.get(f"/report?{query}").code, 404, query)

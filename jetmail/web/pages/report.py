@@ -1,7 +1,7 @@
 """Why mail of an SMTP user was refused: the page behind the address in the refusal, `https://<host>/?id=<uid>&auth=<uuid>` (spec 5.6).
 
-It is for whoever administers the sender, who has the address from our reply or from a bounce; nothing else is asked of them. The front page sends such an
-address here. What does not fit together is 404, like what never was.
+It is for whoever administers the sender, who has the address from our reply or from a bounce; nothing else is asked of them. The front page sends
+such an address here. What does not fit together is 404, like what never was.
 """
 
 from __future__ import annotations
