@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from twisted.internet.defer import Deferred
 
@@ -99,7 +99,7 @@ def create(
     async def do() -> Saved:
         access.require(actor, access.SENDING, Object(account_id=account_id), f"account: {account_id}")
         user = SmtpUser(
-            uuid=str(uuid.UUID(bytes=entropy.token(16), version=4)),
+            uuid=str(UUID(bytes=entropy.token(16), version=4)),
             account_id=account_id,
             username=_username(username),
             password="",
