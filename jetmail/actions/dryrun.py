@@ -138,7 +138,7 @@ async def _try(
 
 
 class _Reading:
-    """Contents for as long as there are any and as many as may be read; the last one is kept, because recipients of one message follow one another."""
+    """Contents for as long as there are any and as many as may be read; the last is kept, because recipients of one message follow one another."""
 
     def __init__(self, db: IDatabase, actor: Actor, store: IContentStore) -> None:
         self._db = db

@@ -38,7 +38,8 @@ class Explained:
 
 
 def explain(stored: Iterable[Any], scores: Scores, recipients: Sequence[str] | None = None) -> tuple[Explained, ...]:
-    """The opinions of a message, heaviest first, then in the order of the chain, rulings last. `recipients`: whose rows the reader sees, None: all."""
+    """The opinions of a message, heaviest first, then in the order of the chain, rulings last. `recipients`:
+    whose rows the reader sees, None: all."""
     found = []
     for item in stored:
         if not isinstance(item, Mapping) or not isinstance(item.get("symbol"), str):
@@ -64,5 +65,6 @@ def _explained(item: Mapping[str, Any], recipient: str, scores: Scores) -> Expla
         return Explained(symbol, score, "A person's own rule or list lets it through: scores do not count.", detail, rule, recipient, True)
     if symbol in _RULINGS:
         reason = REASONS.get(detail)
-        return Explained(symbol, score, f"To be {_RULINGS[symbol]}: {reason.meaning if reason else detail}.", detail, rule, recipient, True)
+        why = f"{reason.meaning} ({reason.word})" if reason else detail
+        return Explained(symbol, score, f"To be {_RULINGS[symbol]}: {why}.", "", rule, recipient, True)
     return Explained(symbol, score, scores.explain(symbol), detail, rule, recipient)

@@ -105,19 +105,30 @@ def of_octets(octets: bytes, uid: str = "", is_cut: bool = False) -> Preview:
     message = Message(octets)
     structure = message.structure
     fields = message.fields
-    headers = tuple((_name(raw), showing.plain(encoded.decode(raw[:16_384].partition(b":")[2])[:MAX_VALUE])) for name, raw in fields[:MAX_FIELDS] if name)
+    headers = tuple((_name(raw), _value(raw)) for name, raw in fields[:MAX_FIELDS] if name)
     parts = tuple(ShownPart(part.content_type, showing.plain(part.file_name), part.end - part.start, part.is_attachment) for part in structure.parts)
     html = _body(octets, structure, "text/html", showing.MAX_HTML + 1)
     text = _body(octets, structure, "text/plain", MAX_TEXT + 1) or structure.text
     shown = showing.rewrite(html, _Pictures(octets, structure.parts).data) if html else showing.Shown("")
     return Preview(
-        uid, headers, showing.plain(text[:MAX_TEXT]), _CLEANER.clean(shown.html) if shown.html else "", parts[:MAX_PARTS], shown.hosts, shown.pictures,
-        tuple(sorted(structure.flaws)), is_cut or shown.is_cut or len(text) > MAX_TEXT or len(fields) > MAX_FIELDS or len(parts) > MAX_PARTS,
-    )  # fmt: skip
+        uid=uid,
+        headers=headers,
+        text=showing.plain(text[:MAX_TEXT]),
+        html=_CLEANER.clean(shown.html) if shown.html else "",
+        parts=parts[:MAX_PARTS],
+        hosts=shown.hosts,
+        pictures=shown.pictures,
+        flaws=tuple(sorted(structure.flaws)),
+        is_cut=is_cut or shown.is_cut or len(text) > MAX_TEXT or len(fields) > MAX_FIELDS or len(parts) > MAX_PARTS,
+    )
 
 
 def _name(raw: bytes) -> str:
     return showing.plain(raw[:200].partition(b":")[0].strip().decode("ascii", "replace"))
+
+
+def _value(raw: bytes) -> str:
+    return showing.plain(encoded.decode(raw[:16_384].partition(b":")[2])[:MAX_VALUE])
 
 
 def _body(octets: bytes, structure: Structure, content_type: str, limit: int) -> str:
@@ -136,7 +147,7 @@ class _Pictures:
 
     def __init__(self, octets: bytes, parts: tuple[Part, ...]) -> None:
         self._octets = octets
-        self._parts = {}
+        self._parts: dict[str, Part] = {}
         for part in parts:
             if part.content_type.startswith("image/") and (name := _content_id(octets, part)) and len(self._parts) < MAX_PICTURES:
                 self._parts.setdefault(name, part)

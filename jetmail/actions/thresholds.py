@@ -1,7 +1,7 @@
 """Thresholds: the scores at which mail is deferred, treated as spam, refused (spec 6.7); a domain's own over the appliance's.
 
-A threshold that a domain does not set is the appliance's, one that the appliance does not set is the chain's (etc/rules.toml). 999 switches one off. An
-order other than defer < spam < reject is saved and warned of (spec, decision 21); only type and range are refused.
+A threshold that a domain does not set is the appliance's, one that the appliance does not set is the chain's (etc/rules.toml). 999 switches one off.
+An order other than defer < spam < reject is saved and warned of (spec, decision 21); only type and range are refused.
 
 Raises UsageError, NotFoundError.
 """
@@ -99,6 +99,7 @@ def _change(conn: Connection, actor: Actor, now: float, name: str, changes: Mapp
     before = dict(stored) if isinstance(stored, Mapping) else {}
     after = {field: value for field, value in (before | dict(changes)).items() if value is not None}
     settings.put(conn, SETTING, after or None)
-    told: dict[str, object] = {field: {"from": before.get(field), "to": after.get(field)} for field in changes if before.get(field) != after.get(field)}
+    changed = [field for field in changes if before.get(field) != after.get(field)]
+    told: dict[str, object] = {field: {"from": before.get(field), "to": after.get(field)} for field in changed}
     access.record(conn, actor, now, "thresholds.set", "thresholds", told)
     return _show(conn, actor, name, defaults)

@@ -34,7 +34,7 @@ def register(commands: Commands) -> None:
         ],
         details=(
             "Prints every finding with its score, what becomes of the message for each recipient, the reply that would be given and the time each\n"
-            "rule took. Nothing is stored and nobody is told. Without --rcpt it is judged for nobody in particular, by the appliance's own settings;\n"
+            "rule took. Nothing is stored and nobody is told. Without --rcpt it is judged for nobody in particular, by the appliance's settings;\n"
             "without --mail-from its Return-Path counts, else its From. DNS, scanners and what was learnt are those of the running appliance."
         ),
     )

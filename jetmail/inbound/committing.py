@@ -199,8 +199,9 @@ class Committing:
             services.on_accepted(new.size)
         else:
             services.on_refused(new.deliveries[0].reason)
+        what = "accepted" if self._refusal is None else "refused, and a copy kept"
         _log.info(
-            "accepted" if self._refusal is None else "refused, and a copy kept", uid=self._uid, client=new.client_address, sender=new.sender, recipient=new.deliveries[0].recipient,
+            what, uid=self._uid, client=new.client_address, sender=new.sender, recipient=new.deliveries[0].recipient,
             recipients=len(new.deliveries), status=str(new.deliveries[0].status), size=new.size, score=new.score, message_id=new.message_id,
         )  # fmt: skip
         self._answer.callback(self._refusal or Reply(250, "2.0.0", f"OK queued as {self._uid}"))

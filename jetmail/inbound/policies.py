@@ -1,8 +1,9 @@
 """From the directory to what the rules see: a Policy for each recipient, prepared once and kept while the directory stands still.
 
 Settings of the appliance that count here: `thresholds` ({reject_score, spam_score, defer_score}), `lists`, `lists:account:<id>`,
-`lists:address:<address>` and `lists:<domain>` ({allow: [...], block: [...]}), `attachments` and `attachments:<domain>` (rules.attachments). A stored rule or list entry that does not compile matches nothing, is
-named in Policy.faults and logged once per version of the directory.
+`lists:address:<address>` and `lists:<domain>` ({allow: [...], block: [...]}), `attachments` and
+`attachments:<domain>` (rules.attachments). A stored rule or list entry that does not compile matches nothing, is named in Policy.faults and logged
+once per version of the directory.
 
 Raises StoreError when the store cannot be read.
 """

@@ -37,8 +37,9 @@ VOID = frozenset("br hr".split())
 # What browsers keep open until it is closed explicitly, over any number of paragraphs, is written as a style.
 STYLED = {
     "b": "font-weight:bold", "strong": "font-weight:bold", "i": "font-style:italic", "em": "font-style:italic", "u": "text-decoration:underline",
-    "s": "text-decoration:line-through", "strike": "text-decoration:line-through", "del": "text-decoration:line-through", "code": "font-family:monospace",
-    "tt": "font-family:monospace", "small": "font-size:smaller", "big": "font-size:larger", "font": "", "nobr": "", "center": "", "ins": "", "mark": "",
+    "s": "text-decoration:line-through", "strike": "text-decoration:line-through", "del": "text-decoration:line-through",
+    "code": "font-family:monospace", "tt": "font-family:monospace", "small": "font-size:smaller", "big": "font-size:larger", "font": "", "nobr": "",
+    "center": "", "ins": "", "mark": "",
     "kbd": "font-family:monospace", "samp": "font-family:monospace", "q": "", "cite": "font-style:italic", "label": "", "abbr": "", "time": "",
 }  # fmt: skip
 PROPERTIES = frozenset(

@@ -86,8 +86,8 @@ NO_RULES: tuple[tuple[PersonalRule, ...], ...] = ((), (), (), ())
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`domain` '' is the appliance's own policy, which rules of MESSAGE scope are given. `verify`: how an UNVERIFIED recipient is asked about. `rules` by level, each in order of priority.
-    `keep_spam`: what is refused for its score is stored for the domain's owner.
+    """`domain` '' is the appliance's own policy, which rules of MESSAGE scope are given. `verify`: how an UNVERIFIED recipient is asked about.
+    `rules` by level, each in order of priority. `keep_spam`: what is refused for its score is stored for the domain's owner.
     `attachments`: which are not taken. `faults` name stored rules and list entries that did not compile."""
 
     domain: str = ""

@@ -62,7 +62,8 @@ class ListTests(Base):
     def test_one_spelling(self) -> None:
         """An entry is kept as everybody else would write it, and is there once."""
         for given, kept in (
-            (" Bob@Example.COM ", "bob@example.com"), ("*.Example.org", "example.org"), ("192.0.2.77/24", "192.0.2.0/24"), ("192.0.2.7/32", "192.0.2.7"),
+            (" Bob@Example.COM ", "bob@example.com"), ("*.Example.org", "example.org"), ("192.0.2.77/24", "192.0.2.0/24"),
+            ("192.0.2.7/32", "192.0.2.7"),
             ("2001:DB8:0::/32", "2001:db8::/32"), ("192.0.2.1 - 192.0.2.9", "192.0.2.1-192.0.2.9"), ("0.0.0.0/0", "0.0.0.0/0"), ("::/0", "::/0"),
         ):  # fmt: skip
             self.assertEqual(self.add("domain", "demo.test", "block", given).block[-1], kept)
@@ -110,7 +111,8 @@ class ListTests(Base):
         self.add("address", "ann@demo.test", "block", "a.example", USER)
         self.add("address", "bob@demo.test", "block", "a.example", OWNER)
         self.add("domain", "demo.test", "block", "a.example", OWNER)
-        for actor, scope, key in ((USER, "domain", "demo.test"), (USER, "address", "bob@demo.test"), (OWNER, "appliance", ""), (OWNER, "account", "1")):
+        others = ((USER, "domain", "demo.test"), (USER, "address", "bob@demo.test"), (OWNER, "appliance", ""), (OWNER, "account", "1"))
+        for actor, scope, key in others:
             self.fails(NotFoundError, lists.add, actor, scope, key, "block", "b.example")
         self.assertEqual(self.successResultOf(lists.show(self.db, USER, "address", "ann@demo.test")).block, ("a.example",))
         self.failureResultOf(lists.show(self.db, USER, "appliance"), NotFoundError)

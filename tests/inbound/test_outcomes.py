@@ -1,7 +1,7 @@
 """Two recipients, eight things that can happen to each: what the sender hears, what the log says, who gets the message (spec 10.3).
 
-The whole matrix, played through the receiving side: 250 only when somebody gets it or has it held, 5xx only when everybody is refused, 4xx when all are
-to come later or a part of ours failed; nobody refused here can cause a bounce, because nothing of them is in the queue.
+The whole matrix, played through the receiving side: 250 only when somebody gets it or has it held, 5xx only when everybody is refused, 4xx when all
+are to come later or a part of ours failed; nobody refused here can cause a bounce, because nothing of them is in the queue.
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ class TestKeptSpam:
         """A domain that keeps nothing has nothing kept for it."""
         house = self.house()
         assert house.session().send(self.SPAM, to=("ann@kept.test", "bob@demo.test")).code == 554
-        assert house.rows("SELECT recipient, held, finished IS NULL FROM deliveries ORDER BY id") == [("ann@kept.test", 1, 1), ("bob@demo.test", 0, 0)]
+        rows = house.rows("SELECT recipient, held, finished IS NULL FROM deliveries ORDER BY id")
+        assert rows == [("ann@kept.test", 1, 1), ("bob@demo.test", 0, 0)]
 
     def test_within_the_budget_of_refusals(self) -> None:
         """Nobody fills the disk by being refused: past the budget, and on a full disk, it is refused and nothing is kept."""

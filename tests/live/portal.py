@@ -24,7 +24,6 @@ from jetmail.web.metrics import Metrics
 from jetmail.web.site import WebOptions, WebServices, make_site
 from tests.web import seed
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

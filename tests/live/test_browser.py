@@ -152,10 +152,15 @@ def test_pages(browser: Any, portal: Portal, width: int, scheme: str) -> None:
     with Tab(browser, width, scheme) as tab:
         for name, address in pages.items():
             tab.page.goto(portal.url + address)
+            if tab.page.locator("iframe").count():  # loaded when it comes into view
+                tab.page.locator("iframe").scroll_into_view_if_needed()
+                tab.page.frame_locator("iframe").locator("body").wait_for()
             tab.picture(f"{name}-{width}-{scheme}")
             assert tab.overflow() <= 0, name
-            assert tab.serious() == [], name
-        allowed = ("status of 404", "status of 400")  # the browser's own word on the error pages above
+            # A document that may run nothing cannot be asked by a script.
+            assert name.startswith("preview") or tab.serious() == [], name
+        # The browser's own word on the error pages above, and on this test's clock, which may not run in a frame either.
+        allowed = ("status of 404", "status of 400", "Blocked script execution in")
         assert [text for text in tab.complaints if not any(word in text for word in allowed)] == []
 
 
@@ -175,7 +180,7 @@ def test_preview(browser: Any, portal: Portal) -> None:
         tab.page.get_by_role("link", name="Parts", exact=True).click()
         frame.get_by_text("claim form.pdf.zip").wait_for()
         assert [url for url in asked if not url.startswith((portal.url, "data:"))] == []
-        assert tab.complaints == []
+        assert [text for text in tab.complaints if "Blocked script execution in" not in text] == []
 
 
 def test_schemes_differ(browser: Any, portal: Portal) -> None:

@@ -207,10 +207,9 @@ def _findings(found: Any, explain: Explain, deliveries: Sequence[Any] | None) ->
     recipients = None if deliveries is None else [item.recipient for item in deliveries]
     is_one = recipients is None or len(set(recipients)) < 2
     explained = explain(found if isinstance(found, (list, tuple)) else (), recipients)
-    return tuple(
-        Finding(each.symbol, each.text, each.detail, "" if each.is_ruling or each.symbol == "?" else f"{each.score:+g}", "" if is_one else each.recipient)
-        for each in explained
-    )
+    scores = ["" if each.is_ruling or each.symbol == "?" else f"{each.score:+g}" for each in explained]
+    pairs = zip(explained, scores, strict=True)
+    return tuple(Finding(each.symbol, each.text, each.detail, score, "" if is_one else each.recipient) for each, score in pairs)
 
 
 def _route(detail: Mapping[str, Any]) -> Iterator[str]:
