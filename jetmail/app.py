@@ -60,7 +60,6 @@ from jetmail.jobs.quarantine import QuarantineJob
 from jetmail.jobs.retention import RetentionJob
 from jetmail.jobs.returned import ReturnedJob
 from jetmail.jobs.scheduler import Scheduler
-from jetmail.jobs.transport import TransportJob
 from jetmail.jobs.vacuum import VacuumJob
 from jetmail.mail.address import AddressError, parse
 from jetmail.mail.outcome import Outcome, Result
@@ -155,7 +154,7 @@ class Appliance(Service):
         config, reactor = self.config, self.reactor
         self.content = FileStore(self._spool_options, IExecutor(self.executor), self._make_name, reactor.seconds)
         suffixes = PublicSuffixes()
-        self.signatures = Signatures(self.directory, KeyFiles(config.keys), suffixes, IExecutor(self.executor), reactor.seconds)
+        self.signatures = Signatures(self.directory, KeyFiles(config.state / "dkim"), suffixes, IExecutor(self.executor), reactor.seconds)
         deliverer = self._compose_deliverer()
         asked = {"callout": Callout(deliverer, config.verify.timeout).ask}
         if self._ldap_options is not None:
@@ -218,8 +217,9 @@ class Appliance(Service):
                 LearningJob(self.db, self.learner, reactor.seconds),
                 ContactsJob(self.db, reactor.seconds, self.contacts.greylist.expire),
                 ReturnedJob(self.db, self.activity.returned),
-                TransportJob("tls-sessions", 60.0, self.security.ledger.flush),
-                TransportJob("mta-sts", 3_600.0, lambda: Deferred.fromCoroutine(self.security.policies.refresh())),
+                *wiring.transport_jobs(
+                    config, reactor, self.resolver, self.db, self.security, self.fetcher, self.hostname, self.make_uid, self.queue
+                ),
                 VacuumJob(self.db),
                 CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
             ],
@@ -233,7 +233,8 @@ class Appliance(Service):
         for listener in config.listeners:
             bound[listener.port] = bound.get(listener.port, frozenset()) | {listener.address}
         delivery = config.delivery
-        self.security = wiring.security(config, reactor, self.resolver, self.dialer, IDatabase(self.db))
+        self.fetcher = wiring.policy_fetcher(config, reactor, self.resolver, self.dialer)
+        self.security = wiring.security(config, reactor, self.resolver, self.fetcher, IDatabase(self.db))
         router = Router(
             self.resolver,
             self._destinations,

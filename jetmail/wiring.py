@@ -5,9 +5,11 @@ Raises ConfigError where only the room can tell that a value makes no sense.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
 
@@ -21,13 +23,15 @@ from jetmail.inbound.login import LoginOptions
 from jetmail.inbound.options import ConnectionOptions
 from jetmail.inbound.submission import SubmissionOptions
 from jetmail.inbound.verification import VerificationOptions
-from jetmail.interfaces import IDatabase, IDialer, IResolver
+from jetmail.interfaces import IDatabase, IDialer, IQueueDoor, IResolver
+from jetmail.jobs.transport import TransportJob
 from jetmail.outbound.fetching import PolicyFetcher, trust
 from jetmail.outbound.job import DeliveryOptions, Timeouts
 from jetmail.outbound.lane import QueueOptions
 from jetmail.outbound.ledger import Ledger
 from jetmail.outbound.policies import Policies
 from jetmail.outbound.pool import PoolOptions
+from jetmail.outbound.reporting import TlsReports
 from jetmail.outbound.route import Credentials, Smarthost
 from jetmail.outbound.security import Security, SecurityOptions
 from jetmail.outbound.tls import TlsMode
@@ -165,14 +169,34 @@ def verification_options(config: Config) -> VerificationOptions:
     return VerificationOptions(positive=verify.positive, negative=verify.negative, temporary=verify.temporary)
 
 
-def security(config: Config, reactor: Any, resolver: IResolver, dialer: IDialer, db: IDatabase) -> Security:
+def policy_fetcher(config: Config, reactor: Any, resolver: IResolver, dialer: IDialer) -> PolicyFetcher:
+    """[delivery], how policies are fetched and reports posted"""
+    delivery = config.delivery
+    return PolicyFetcher(reactor, resolver, dialer, trust(str(config.path(delivery.ca_file)) if delivery.ca_file else ""), delivery.mta_sts_port)
+
+
+def security(config: Config, reactor: Any, resolver: IResolver, fetcher: PolicyFetcher, db: IDatabase) -> Security:
     """[delivery], what hosts found by MX must show"""
     delivery = config.delivery
-    trusted = trust(str(config.path(delivery.ca_file)) if delivery.ca_file else "")
-    fetcher = PolicyFetcher(reactor, resolver, dialer, trusted, delivery.mta_sts_port)
     policies = Policies(resolver, fetcher.fetch, db, reactor.seconds, Logger("jetmail.outbound.policies"))
     options = SecurityOptions(delivery.dane and config.dns.validating, delivery.mta_sts, delivery.tls_downgrade == "defer")
     return Security(resolver, policies, Ledger(db, reactor.seconds), options)
+
+
+def transport_jobs(
+    config: Config, reactor: Any, resolver: IResolver, db: IDatabase, security: Security, fetcher: PolicyFetcher, hostname: str,
+    make_uid: Callable[[], str], queue: IQueueDoor,
+) -> list[TransportJob]:  # fmt: skip
+    """What TLS towards other domains needs now and then"""
+    jobs = [
+        TransportJob("tls-sessions", 60.0, security.ledger.flush),
+        TransportJob("mta-sts", 3_600.0, lambda: Deferred.fromCoroutine(security.policies.refresh())),
+    ]
+    if config.delivery.tls_reports:
+        log = Logger("jetmail.outbound.reporting")
+        reports = TlsReports(db, resolver, fetcher.post, hostname, reactor.seconds, make_uid, queue.wake, log)
+        jobs.append(TransportJob("tls-reports", 1_200.0, reports.send))
+    return jobs
 
 
 def http_client(reactor: Any) -> HTTPClient:

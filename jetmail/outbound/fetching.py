@@ -1,13 +1,18 @@
-"""An MTA-STS policy file over HTTPS (RFC 8461 3.3): one GET of https://mta-sts.<domain>/.well-known/mta-sts.txt.
+"""HTTPS towards other domains: an MTA-STS policy file (RFC 8461 3.3), one GET of https://mta-sts.<domain>/.well-known/mta-sts.txt; and a TLS report
+to whoever wants it that way (RFC 8460 5.4), one POST.
 
 The certificate must be good and name that host; no redirect is followed; only 200 and text/plain are taken; 64 KB and so many seconds in all are the
 end of it. Names are looked up by our own resolver, so no thread waits for one. Nothing is kept between two fetches.
 
-`fetch` fails its Deferred with FetchError and nothing else.
+Where a report goes is a stranger's word, so it goes to public addresses only; whom a policy is asked of must prove the name first.
+
+`fetch` fails its Deferred with FetchError and nothing else; `post` never fails.
 """
 
 from __future__ import annotations
 
+import gzip
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +24,12 @@ from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
+from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
@@ -59,8 +66,12 @@ class PolicyFetcher:
 
     def __init__(self, reactor: Any, resolver: IResolver, dialer: IDialer, trusted: Any, port: int = 443) -> None:
         self._reactor = reactor
-        endpoints = _Endpoints(reactor, resolver, dialer, trusted)
-        self._client = HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, HTTPConnectionPool(reactor, persistent=False)))
+        def client(public: bool) -> HTTPClient:
+            endpoints = _Endpoints(reactor, resolver, dialer, trusted, public)
+            return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, HTTPConnectionPool(reactor, persistent=False)))
+
+        self._client = client(public=False)
+        self._poster = client(public=True)
         self._port = port
 
     def fetch(self, domain: str) -> Deferred[bytes]:
@@ -68,6 +79,18 @@ class PolicyFetcher:
         fetching: Deferred[bytes] = Deferred.fromCoroutine(self._fetch(domain))
         fetching.addTimeout(SECONDS, self._reactor)
         return fetching.addErrback(_told)
+
+    def post(self, url: str, octets: bytes) -> Deferred[str]:
+        """A TLS report's JSON, compressed. -> why it was not taken, '' when it was."""
+        posting: Deferred[str] = Deferred.fromCoroutine(self._post(url, octets))
+        posting.addTimeout(SECONDS, self._reactor)
+        return posting.addErrback(lambda failure: str(_told(failure).value))
+
+    async def _post(self, url: str, octets: bytes) -> str:
+        headers = Headers({"Content-Type": ["application/tlsrpt+gzip"]})
+        response = await self._poster.post(url, data=gzip.compress(octets, mtime=0), headers=headers, allow_redirects=False, unbuffered=True)
+        response.original.deliverBody(_Nothing())
+        return "" if 200 <= response.code < 300 else f"its server answered {response.code}"
 
     async def _fetch(self, domain: str) -> bytes:
         host = f"mta-sts.{domain}" + (f":{self._port}" if self._port != 443 else "")
@@ -91,9 +114,20 @@ class PolicyFetcher:
         return b"".join(gathered)
 
 
+class _Nothing(Protocol):
+    """A body nobody reads: what it says after its status is no matter."""
+
+    def connectionMade(self) -> None:
+        self.transport.loseConnection()  # type: ignore[union-attr]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The end of it."""
+
+
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
-    def __init__(self, reactor: Any, resolver: IResolver, dialer: IDialer, trusted: Any) -> None:
+    def __init__(self, reactor: Any, resolver: IResolver, dialer: IDialer, trusted: Any, public: bool) -> None:
+        self.public = public
         self.reactor = reactor
         self.resolver = resolver
         self.dialer = dialer
@@ -119,6 +153,8 @@ class _Endpoint:
         around = self._around
         answers = await gatherResults([around.resolver.query(self._host, rdtype) for rdtype in ("AAAA", "A")])
         addresses = [address for answer in answers for address in answer.records[: MAX_ADDRESSES // 2]]
+        if around.public:
+            addresses = [address for address in addresses if ip_address(address).is_global]
         if not addresses:
             raise FetchError(f"{self._host} has no address")
         for number, address in enumerate(addresses, 1):
