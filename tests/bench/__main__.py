@@ -3,6 +3,7 @@
     bin/bench accept --postfix                       messages a second until the last durable 250, next to a private Postfix
     bin/bench relay --postfix                        until the last message is in a sink
     bin/bench relay --peer other=127.0.0.1:2626 --sink-port 2526
+    bin/bench filtered --postfix-rspamd              14 KB through the whole filter to a sink, next to Postfix with rspamd; CPU by stage
     bin/bench queue                                  100,000 queued: seconds until ready, memory
     bin/bench idle                                   memory at rest, per connection, with 50 x 25 MB in flight
     bin/bench classifier FOLDER|INDEX                ranking, held ham and missed spam of a labelled stream, learnt one by one
@@ -21,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 from jetmail.errors import JetmailError
-from tests.bench import backlog, classifier, idle, machine, traffic
+from tests.bench import backlog, classifier, filtered, idle, machine, traffic
 from tests.bench.figures import Aim
 from tests.bench.loading import Lied
 
@@ -31,7 +32,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON object instead of a report")
     common.add_argument("--strict", action="store_true", help="exit 3 when an aim is missed")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="accept|relay|queue|idle|classifier")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="accept|relay|filtered|queue|idle|classifier")
     for verb, text in (("accept", "until the last durable 250"), ("relay", "until the last message is in the sink")):
         traffic_verb = verbs.add_parser(verb, parents=[common], help=text)
         traffic_verb.add_argument("--sessions", type=int, default=20)
@@ -46,6 +47,12 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         traffic_verb.add_argument("--sink-port", type=int, default=0, help="relay: port of the sink (for peers configured before)")
         traffic_verb.add_argument("--mail-from", default="a@example.test")
         traffic_verb.add_argument("--rcpt-to", default="b@example.test")
+    filtering = verbs.add_parser("filtered", parents=[common], help="14 KB through the whole filter to a sink")
+    filtering.add_argument("--sessions", type=int, default=20, help="each has a letter of its own")
+    filtering.add_argument("--messages", type=int, default=2000)
+    filtering.add_argument("--rounds", type=int, default=5)
+    filtering.add_argument("--postfix-rspamd", action="store_true", help="start a private Postfix with rspamd and measure it in turn (root)")
+    filtering.add_argument("--no-bayes", action="store_true", help="rspamd without Redis and so without a classifier")
     queue = verbs.add_parser("queue", parents=[common], help="restart with a backlog")
     queue.add_argument("--queued", type=int, default=100_000)
     queue.add_argument("--size", type=int, default=4096)
@@ -70,6 +77,9 @@ def main(words: list[str] | None = None) -> int:
         if options.verb in ("accept", "relay"):
             result = traffic.run(options.verb, options)
             lines = traffic.told(result)
+        elif options.verb == "filtered":
+            result = filtered.run(options)
+            lines = filtered.told(result)
         elif options.verb == "queue":
             result = backlog.run(options)
             lines = backlog.told(result)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -81,6 +82,21 @@ def _smtp_source(program: str, host: str, port: int, load: Load) -> float:
     return taken
 
 
+def send_files(port: int, files: Sequence[Path], messages: int, sender: str, recipient: str) -> int:
+    """`messages` in all from one smtp-source a file, each with one session at a time and a new connection for each message. -> how many were sent.
+    Raises Lied unless every one was answered 250."""
+    each = max(1, messages // len(files))
+    words = [str(tool("smtp-source")), "-s", "1", "-m", str(each), "-f", sender, "-t", recipient]
+    running = [
+        subprocess.Popen([*words, "-F", str(file), f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for file in files
+    ]
+    complaints = [process.communicate(timeout=900)[1].decode("utf-8", "replace").strip() for process in running]
+    if any(process.returncode for process in running) or any("warning" in complaint for complaint in complaints):
+        raise Lied(f"smtp-source to 127.0.0.1:{port}: {' '.join(filter(None, complaints))[-400:]}")
+    return each * len(files)
+
+
 def _own(host: str, port: int, load: Load) -> float:
     workers = max(1, min(2, os.cpu_count() or 1, load.sessions))
     command = [
@@ -122,14 +138,16 @@ class Counter(Protocol):
 
 
 class SmtpSink:
-    """smtp-sink, whose running counter is read from a terminal."""
+    """smtp-sink, whose running counter is read from a terminal. `keep`: a directory where each message becomes a file."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, keep: Path | None = None) -> None:
         self.port = port or free_port()
         self._seen = 0
         ours, theirs = pty.openpty()
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        self._process = subprocess.Popen([str(tool("smtp-sink")), "-c", *user, f"127.0.0.1:{self.port}", "1000"], stdout=theirs, stderr=theirs)
+        kept = ["-d", f"{keep}/%M."] if keep is not None else []
+        command = [str(tool("smtp-sink")), "-c", *kept, *user, f"127.0.0.1:{self.port}", "1000"]
+        self._process = subprocess.Popen(command, stdout=theirs, stderr=theirs)
         os.close(theirs)
         self._thread = threading.Thread(target=self._read, args=(ours,), daemon=True)
         self._thread.start()

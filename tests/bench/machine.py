@@ -54,6 +54,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def threads_seconds(pid: int) -> dict[str, float]:
+    """The same for its first thread, which runs the reactor, and for all others (commits, file and password work) together."""
+    spent = {"reactor": 0.0, "other threads": 0.0}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        spent["reactor" if task.name == str(pid) else "other threads"] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
 def _first(path: Path, pattern: str) -> str:
     try:
         found = re.search(pattern, path.read_text(), re.MULTILINE)
