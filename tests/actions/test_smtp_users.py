@@ -7,8 +7,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail import passwords
-from jetmail.actions import accounts, blocked, reports, sender_addresses, smtp_users
+from jetmail.actions import accounts, blocked, logsearch, reports, sender_addresses, smtp_users
 from jetmail.actions.access import Actor, Grant
+from jetmail.actions.messages import show
 from jetmail.actions.smtp_users import DUAL_STACK
 from jetmail.errors import ConflictError, NotFoundError, UsageError
 from jetmail.offload import InlineExecutor, SeededEntropy
@@ -17,6 +18,7 @@ from jetmail.store.directory import smtp_users as rows
 from jetmail.store.directory.blocked_senders import BlockedSender
 from jetmail.store.directory.domains import Domain
 from jetmail.store.traffic import messages, sending
+from jetmail.store.traffic.search import Criteria
 from tests.store.samples import memory_store
 
 NOW = 1_700_000_000.0
@@ -231,6 +233,19 @@ class AroundTests(Case):
         self.assertEqual(self.successResultOf(blocked.listing(self.db, OWNER)), ())
         self.assertEqual(len(self.successResultOf(blocked.listing(self.db, OWNER, past=True))), 3)
         self.assertEqual(self.successResultOf(blocked.listing(self.db, OTHER, past=True)), ())
+
+    def test_log(self) -> None:
+        """An account finds what its users sent, to whomever, by the user's name too; another account does not."""
+        user = self.create().user
+        rows = (messages.NewDelivery("x@y.test", "y.test", "x@y.test", "y.test", "queued"),)
+        new = messages.NewMessage("00", "outbound", NOW, "a@b", 10, None, rows, user=user.uuid)
+        self.successResultOf(self.db.run(messages.accept, new))
+        self.successResultOf(self.db.run(messages.accept, new._replace(uid="01", user="somebody-else")))
+        for criteria in (Criteria(), Criteria(user="APP"), Criteria(user=user.uuid)):
+            self.assertEqual([row.uid for row in self.successResultOf(logsearch.search(self.db, OWNER, criteria)).rows], ["00"])
+        self.assertEqual(self.successResultOf(logsearch.search(self.db, OTHER, Criteria(user="app"))).rows, ())
+        self.assertEqual(self.successResultOf(show(self.db, OWNER, "00")).message.uid, "00")
+        self.failureResultOf(show(self.db, OWNER, "01"), NotFoundError)
 
     def test_report(self) -> None:
         """A refused message is explained to who has its id and the user's uuid, and to nobody else; an accepted one is not."""

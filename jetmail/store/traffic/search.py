@@ -44,10 +44,12 @@ class Criteria:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """Whose rows may be seen: None of both is everybody's, otherwise those to one of the domains or one of the addresses (case folded)."""
+    """Whose rows may be seen: None of both is everybody's, otherwise those to one of the domains or one of the addresses (case folded), and what one of
+    the SMTP users (uuids) has sent."""
 
     domains: tuple[str, ...] | None = None
     addresses: tuple[str, ...] | None = None
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,9 @@ def conditions(conn: Connection, criteria: Criteria, within: Within) -> tuple[li
             clause, folded = _folded(conn, "d.recipient", person)
             either.append(clause)
             values.append(folded)
+        if within.users:
+            either.append(f"m.user IN ({_marks(within.users)})")
+            values.extend(within.users)
         where.append(f"({' OR '.join(either)})")
     return where, values
 
@@ -239,7 +244,7 @@ def _only_domains(criteria: Criteria, within: Within) -> tuple[str, ...] | None:
     """The domains every row must be of, None when they may be of any."""
     if criteria.domain:
         return (criteria.domain,)
-    if within.domains is None and within.addresses is None:
+    if (within.domains is None and within.addresses is None) or within.users:
         return None
     names = set(within.domains or ())
     names.update(person.rpartition("@")[2] for person in within.addresses or ())
