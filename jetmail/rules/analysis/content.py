@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from jetmail.mail.address import Address
 from jetmail.mail.mailbox import Mailbox, parse_mailboxes
 from jetmail.mail.message import Message
 from jetmail.mail.mime import Part, Structure
@@ -111,12 +112,14 @@ def read_content(message: Message) -> Content:
         domain=address.domain if address else "",
         subject=subject,
         folded_subject=letters.folded(subject),
-        is_list=_is_list(message),
+        is_list=_is_list(message, name, address),
         answers=tuple(answers),
     )
 
 
-def _is_list(message: Message) -> bool:
+def _is_list(message: Message, name: str, address: Address | None) -> bool:
+    if " via " in name and address is not None:  # how lists rewrite From where its domain has a policy (RFC 7960 4.1.3.3)
+        return any(box.address is not None and box.address.key == address.key for box in addressees(message))
     return any(name in _LIST_FIELDS for name, _ in message.fields) or message.value(b"precedence").lower() == b"list"
 
 

@@ -27,7 +27,7 @@ class Wording:
         for theme, patterns in themes.items():
             for pattern in patterns:
                 try:
-                    self._set.Add(pattern)
+                    self._set.Add(f"(?:^|[^a-z0-9])(?:{pattern})")
                 except re2.error as error:
                     raise ConfigError([f"maps/wording.toml: {theme}: {pattern[:60]}: {error}"]) from error
                 self._theme_of.append(theme)

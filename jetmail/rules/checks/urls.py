@@ -64,7 +64,8 @@ class Urls(ContentRule):
     def note(self, notes: Notes, facts: Facts, policy: Policy, message: Message) -> None:
         """See the class."""
         content = message.once(read_content)
-        self._answers(notes, content)
+        if not message.value(b"in-reply-to"):  # an answer quotes who wrote what
+            self._answers(notes, content)
         self._pictures(notes, content)
         if not content.urls:
             return

@@ -68,3 +68,5 @@ def test_lists_may_rewrite() -> None:
     """A mailing list addresses itself, and its bounces go to it."""
     listed = mail(to="list@lists.example.net", return_path="<list-bounces@lists.example.net>", list_id="<list.lists.example.net>")
     assert symbols(listed) == set()
+    rewritten = mail(to="list@lists.example.net", reply_to="carol@gmail.com", **{"from": "Carol via list <list@lists.example.net>"})
+    assert symbols(rewritten) == set()
