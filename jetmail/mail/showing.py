@@ -6,8 +6,8 @@ Promises
   attribute every four letters takes a correct parser seconds, 30 KB of unclosed `<font>` and `<p>` become a million elements.
 - Links are text: what they say, and behind it in brackets the host they lead to. Pictures of the message itself come through `picture`; all others
   are a note where they would have been, and counted. Styles are a few properties with plain values.
-- What a mail program keeps from sight (comments, scripts, styles, what is never closed) is not shown; what only looks hidden (tiny, white on
-  white, moved away) is, because its style is gone.
+- What a mail program keeps from sight (comments, scripts, styles, what is never closed) is not shown; what only looks hidden (tiny, moved away, pale
+  on white) is, because that part of its style is gone.
 
 It is one of two locks: actions.preview gives what comes out of here to a sanitiser, and the page shows it in a frame that may do nothing.
 """
@@ -62,6 +62,11 @@ _SILENT = {name: re.compile(rf"</{name}(?![^\s/>])[^>]*+>", re.IGNORECASE)
            for name in ("style", "script", "title", "textarea", "noembed", "noframes", "xmp", "iframe", "svg", "math", "template", "object", "applet",
                         "audio", "video", "noscript")}  # fmt: skip
 _COLOUR = re.compile(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]{3,30}")
+_PALE = re.compile(
+    r"(?<![a-z-])color:(?:#[ef]{3}|#[ef][0-9a-f][ef][0-9a-f][ef][0-9a-f]|white|snow|ivory|transparent"
+    r"|rgba?\(2[2-5]\d,\s*2[2-5]\d,\s*2[2-5]\d[^)]*\))(?![^;]);?",
+    re.IGNORECASE,
+)
 _PLAIN = re.compile(r"[a-zA-Z0-9#%.,()'\" +-]{1,100}")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(px|pt|em|rem|%)|smaller|larger|small|medium|large|x-large")
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -98,6 +103,7 @@ class _Writing:
         self._picture = picture
         self._out: list[str] = []
         self._open: list[tuple[str, str, str]] = []  # name in the message, name written, what to say when it is closed
+        self._grounds: list[int] = []  # how many are open where a background colour was set
         self.hosts: dict[str, None] = {}
         self.pictures = 0
 
@@ -173,7 +179,11 @@ class _Writing:
                 styles.insert(0, f"{prop}:{given[attribute]}")
         written = name if name in BLOCKS or name in INLINE else "span"
         kept = {attribute: value for attribute, fits in ATTRIBUTES.items() if fits.fullmatch(value := given.get(attribute, "")[:20].strip().lower())}
-        if style := ";".join(filter(None, styles)):
+        style = ";".join(filter(None, styles))
+        has_ground = "background-color:" in style
+        if not has_ground and not self._grounds:
+            style = _PALE.sub("", style).rstrip(";")  # text nobody could read on the white of the page
+        if style:
             kept["style"] = style
         after = ""
         if name == "a" and (target := given.get("href", "").strip()):
@@ -182,6 +192,8 @@ class _Writing:
         self._out.append(f"<{written}{''.join(f' {key}={chr(34)}{escape(value)}{chr(34)}' for key, value in kept.items())}>")
         if name not in VOID:
             self._open.append((name, written, after))
+            if has_ground:
+                self._grounds.append(len(self._open))
 
     def _where(self, target: str) -> str:
         where = host_of(target)
@@ -221,6 +233,8 @@ class _Writing:
                 return
 
     def _pop(self) -> None:
+        if self._grounds and self._grounds[-1] == len(self._open):
+            self._grounds.pop()
         _, written, after = self._open.pop()
         self._out.append(f"</{written}>{after}")
 

@@ -53,6 +53,13 @@ def verify(html: str) -> None:
         ("<p onclick=x() id=y class=z style='position:fixed;color:red'>a", '<p style="color:red">a</p>'),
         ("<p style='background-color:url(//t.example);font-size:1px;line-height:0'>a", "<p>a</p>"),
         ("<div style=\"font-family:'a';x:y\">a</div>", '<div style="font-family:&#x27;a&#x27;">a</div>'),
+        ("<p style='color:#FEFEFE'>a<font color=white>b", "<p>a<span>b</span></p>"),
+        ("<p style='color:#fff;text-align:center'>a", '<p style="text-align:center">a</p>'),
+        ("<td bgcolor=red><b style='color:#fff'>a", '<td style="background-color:red"><span style="font-weight:bold;color:#fff">a</span></td>'),
+        (
+            "<div style='background-color:#000'></div><i style='color: rgb(255, 250, 254)'>a",
+            '<div style="background-color:#000"></div><span style="font-style:italic">a</span>',
+        ),
         ("<base href=//x><meta http-equiv=refresh content=0><link rel=stylesheet href=//x>a", "a"),
         ("a\u202eb\x00", "a\ufffdb\ufffd"),
         ("&#" + "9" * 5000 + ";", "\ufffd;"),
