@@ -17,7 +17,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from jetmail.actions import access
+from jetmail.actions import access, ownership
 from jetmail.actions.access import Actor, Object
 from jetmail.errors import ConflictError, NotFoundError, UsageError
 from jetmail.interfaces import IDatabase
@@ -88,7 +88,7 @@ def add(
     account_id: int = accounts.DEFAULT,
     challenge: str = "",
 ) -> Deferred[Saved]:
-    """Take mail for a new domain. `verified`: do not wait for the owner's proof by DNS (an admin's word); `challenge` is what that proof must say."""
+    """Take mail for a new domain; or claim one that another account has claimed and not proved (actions.ownership). `verified`: do not wait for the owner's proof by DNS (an admin's word); `challenge` is what that proof must say."""
 
     def make() -> Domain:
         return _checked(
@@ -152,13 +152,16 @@ def remove(db: IDatabase, actor: Actor, name: str, *, now: float) -> Deferred[Do
 
 
 def _add(conn: Connection, actor: Actor, now: float, domain: Domain) -> Saved:
-    if domains.get(conn, domain.name) is not None:
-        raise ConflictError(f"domain {domain.name} is here already")
     if accounts.get(conn, domain.account_id) is None:
         raise NotFoundError(f"no such account: {domain.account_id}")
     if len(domains.listing(conn, account_ids=[domain.account_id])) >= MAX_DOMAINS:
         raise ConflictError(f"an account may have {MAX_DOMAINS} domains")
     _check_alias(conn, actor, domain)
+    if domains.get(conn, domain.name) is not None:
+        if domain.verified_at is not None:
+            raise ConflictError(f"domain {domain.name} is here already")
+        ownership.claim(conn, actor, now, domain, domain.challenge)
+        return Saved(domain, (f"another account says that {domain.name} is its own too: whoever proves it first has it",))
     domain = replace(domain, id=domains.add(conn, domain))
     access.record(conn, actor, now, "domain.add", f"domain {domain.name}", _told(domain))
     return Saved(domain, warnings(conn, domain))

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.internet.defer import Deferred
 
@@ -24,10 +24,13 @@ from jetmail.cli.parser import program
 from jetmail.cli.wake import wake
 from jetmail.errors import UsageError
 from jetmail.interfaces import IResolver
-from jetmail.offload import InlineExecutor
+from jetmail.offload import InlineExecutor, SystemEntropy
 from jetmail.spool.files import FileStore, SpoolOptions
 from jetmail.store import migrations
 from jetmail.store.database import InlineDatabase
+
+if TYPE_CHECKING:
+    from jetmail.actions.dkim import Workshop
 
 DEFAULT_DIRECTORY = Path("var") / "jetmail"
 
@@ -97,6 +100,22 @@ class Context:
         from jetmail.cli.lookup import BlockingResolver
 
         return IResolver(BlockingResolver(wiring.dns_options(self.config)))
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        """What DNS records are checked and keys made with."""
+        from jetmail import host, wiring
+        from jetmail.actions.dkim import Workshop
+        from jetmail.mailauth.suffixes import PublicSuffixes
+        from jetmail.store.keyfiles import KeyFiles
+
+        hostname = self.config.server.hostname or host.full_hostname()
+        options, files = wiring.publish_options(self.config, hostname), KeyFiles(self.config.state / "dkim")
+        return Workshop(self.db, self.resolver, InlineExecutor(), files, options, PublicSuffixes(), self.seconds)
+
+    def token(self) -> str:
+        """32 hex digits nobody can guess."""
+        return SystemEntropy().token(16).hex()
 
     @cached_property
     def actor(self) -> Actor:

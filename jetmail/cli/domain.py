@@ -1,4 +1,4 @@
-"""domain add | list | show | set | remove: what jetmail takes mail for, and where it goes."""
+"""domain add | list | show | set | remove | verify | dns | spf-include: what jetmail takes mail for, and where it goes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from jetmail.actions import domains
-from jetmail.cli import output
+from jetmail.cli import domain_dns, output
 from jetmail.cli.context import Context, settled
-from jetmail.cli.parser import FAILED, OK, Commands, Parser
+from jetmail.cli.parser import FAILED, OK, Commands, Parser, count
 from jetmail.mail.address import display_domain
 from jetmail.store.directory.domains import Destination, Domain
 
@@ -26,6 +26,7 @@ def register(commands: Commands) -> None:
         "--alias-of", default="", metavar="DOMAIN", help="mail for x@NAME is mail for x@DOMAIN; such a domain has no destination of its own"
     )
     parser.add_argument("--verified", action="store_true", help="its owner is known to agree; without it mail for it is refused until proved by DNS")
+    parser.add_argument("--account", type=count, default=1, metavar="ID", help="whose it is (1)")
     _add_settings(parser)
     family.add("list", listing, "list the domains", "domain list --json")
     _name(family.add("show", show, "show one domain with everything set for it", "domain show example.org"))
@@ -53,6 +54,7 @@ def register(commands: Commands) -> None:
         details="Its known recipients, aliases and rules go with it.",
     )
     _name(parser)
+    domain_dns.register(family)
 
 
 def _name(parser: Parser) -> None:
@@ -96,6 +98,8 @@ def add(context: Context, arguments: argparse.Namespace) -> int:
             kind=kind,
             alias_of=arguments.alias_of,
             verified=arguments.verified,
+            account_id=arguments.account,
+            challenge=context.token(),
             **given,
         )
     )
