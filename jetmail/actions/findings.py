@@ -22,6 +22,16 @@ _RULINGS = {
     Action.REJECT.name: "refused",
 }
 
+# What is no opinion and so has no weight in etc/scores.toml.
+_DECIDED = {
+    "ALLOW_RULE": "A rule of the recipient's people lets it through.",
+    "BLOCK_RULE": "A rule of the recipient's people refuses it.",
+    "ALLOW_LIST": "The sender or the sending host is on an allow list.",
+    "BLOCK_LIST": "The sender or the sending host is on a block list.",
+    "CLIENT_REFUSED": "The sending host may not connect here.",
+    "GTUBE": "The message has the text every filter takes for spam, which is there to try it.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
@@ -67,4 +77,4 @@ def _explained(item: Mapping[str, Any], recipient: str, scores: Scores) -> Expla
         reason = REASONS.get(detail)
         why = f"{reason.meaning} ({reason.word})" if reason else detail
         return Explained(symbol, score, f"To be {_RULINGS[symbol]}: {why}.", "", rule, recipient, True)
-    return Explained(symbol, score, scores.explain(symbol), detail, rule, recipient)
+    return Explained(symbol, score, scores.explain(symbol) or _DECIDED.get(symbol, ""), detail, rule, recipient)

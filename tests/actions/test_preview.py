@@ -114,6 +114,7 @@ class FindingTests(SynchronousTestCase):
         self.assertEqual((found[1].text, found[1].detail), ("It has a sign.", "here"))
         self.assertTrue(found[5].text.startswith("To be refused: "))
         self.assertEqual(len(unexplained(stored)), 7)
+        self.assertIn("block list", unexplained([{"symbol": "BLOCK_LIST"}])[0].text)
 
     def test_of_one_s_own_recipients(self) -> None:
         """What a rule found of somebody else is nobody's business."""
