@@ -84,7 +84,8 @@ class MessageTests(PortalTestCase):
         text = self.page("spam")
         self.assertIn("Judged: score 18.4", steps(text))
         self.assertIn("Spam: score reached the reject threshold (spam)", text)
-        found = re.findall(r'symbol mono">(\w+)</td><td>(?:<span class="sub detail">(.*?)</span>)?</td><td class="score number">(.*?)</td>', text)
+        meaning = r'<td>(?:<span class="says">.*?</span>)?(?:<span class="sub detail">(.*?)</span>)?</td>'
+        found = re.findall(rf'symbol mono">(\w+)</td>{meaning}<td class="score number">(.*?)</td>', text)
         self.assertEqual([("GTUBE", "", "+15"), ("BAYES_SPAM", "0.993", "+4.2"), ("SPF_FAIL", "v=spf1 -all of lottery.example", "+2")], found)
         self.assertIn(">-0.3<", self.page("quarantined"))
 
