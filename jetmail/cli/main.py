@@ -20,6 +20,7 @@ from jetmail.cli import (
     alias,
     attachments,
     demo,
+    dkim,
     domain,
     filters,
     lockdown,
@@ -36,6 +37,7 @@ from jetmail.cli import (
     smtp_user,
     stats,
     train,
+    transport,
 )
 from jetmail.cli.context import Context
 from jetmail.cli.parser import FAILED, OK, USAGE, Commands, Parser
@@ -43,7 +45,7 @@ from jetmail.errors import ConfigError, ConflictError, JetmailError, NotFoundErr
 
 FAMILIES = (
     setup, serve, demo, domain, recipient, alias, filters, attachments, smtp_user, sending, queue, quarantine, log, message, scan, rule, lockdown,
-    train, stats,
+    dkim, transport, train, stats,
 )  # fmt: skip
 
 _EPILOG = """\

@@ -38,7 +38,8 @@ def unbound(directory: Path, signed_zones: Mapping[str, tuple[str, str]], plain_
     port = free_port()
     lines = ["server:", "  interface: 127.0.0.1", f"  port: {port}"]
     lines += ['  chroot: ""', '  username: ""', f'  directory: "{directory}"']
-    lines += ["  use-syslog: no", '  pidfile: ""', "  do-daemonize: no", "  verbosity: 1", '  module-config: "validator iterator"', "  num-threads: 1"]
+    lines += ["  use-syslog: no", '  pidfile: ""', "  do-daemonize: no"]
+    lines += ["  verbosity: 1", '  module-config: "validator iterator"', "  num-threads: 1"]
     lines += ["  do-ip6: no", "  access-control: 127.0.0.0/8 allow", '  local-zone: "test." nodefault']
     zones = []
     for origin, (text, anchor) in signed_zones.items():

@@ -93,3 +93,13 @@ def results(conn: Connection, day: str, domain: str, limit: int) -> list[ResultR
 def reported(conn: Connection, day: str, domain: str) -> None:
     """It is sent, or nobody wants it."""
     conn.execute("DELETE FROM tls_results WHERE day = ? AND domain = ?", (day, domain))
+
+
+def counted(conn: Connection, domain: str, limit: int) -> list[ResultRow]:
+    """What is counted and not yet reported, of `domain` or ('') of all, the newest day first."""
+    rows: Sequence[tuple[str, str, str, str, str, str, int]] = conn.execute(
+        """SELECT day, domain, policy, quoted, host, result, sessions FROM tls_results WHERE ? IN ('', domain)
+            ORDER BY day DESC, domain, sessions DESC LIMIT ?""",
+        (domain, limit),
+    ).fetchall()
+    return [ResultRow(day, name, policy, tuple(json.loads(quoted)), host, result, number) for day, name, policy, quoted, host, result, number in rows]
