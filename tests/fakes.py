@@ -95,8 +95,8 @@ class MemoryTransport:
         self.is_aborted = self.is_closing = True
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        assert not streaming
-        self.producer = producer
+        if not streaming:  # one that streams writes when it likes
+            self.producer = producer
 
     def unregisterProducer(self) -> None:
         self.producer = None
@@ -106,6 +106,18 @@ class MemoryTransport:
 
     def getHost(self) -> None:
         return None
+
+    @property
+    def disconnecting(self) -> bool:
+        return self.is_closing
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing is delayed here."""
+
+    def pauseProducing(self) -> None:
+        """Who asks for a pause must bear what comes all the same."""
+
+    resumeProducing = pauseProducing
 
     def getHandle(self) -> Any:
         return self._tls.getHandle() if self._tls else None

@@ -26,7 +26,7 @@ MAX_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a domain of ours publishes. `file` is to be served at `url`, over HTTPS with a certificate for its host. `records`: (name, type, value)."""
+    """What a domain of ours publishes. `file`: to be served at `url`, over HTTPS with a certificate for its host. `records`: (name, type, value)."""
 
     url: str
     file: str

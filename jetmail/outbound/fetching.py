@@ -21,7 +21,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
@@ -30,7 +30,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from jetmail.errors import ConfigError
@@ -88,7 +88,7 @@ class PolicyFetcher:
 
     async def _post(self, url: str, octets: bytes) -> str:
         headers = Headers({"Content-Type": ["application/tlsrpt+gzip"]})
-        response = await self._poster.post(url, data=gzip.compress(octets, mtime=0), headers=headers, allow_redirects=False, unbuffered=True)
+        response = await self._poster.post(url, data=_Body(gzip.compress(octets, mtime=0)), headers=headers, allow_redirects=False, unbuffered=True)
         response.original.deliverBody(_Nothing())
         return "" if 200 <= response.code < 300 else f"its server answered {response.code}"
 
@@ -112,6 +112,24 @@ class PolicyFetcher:
 
         await treq.collect(response, collect)
         return b"".join(gathered)
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """A body at hand, written at once."""
+
+    def __init__(self, octets: bytes) -> None:
+        self._octets = octets
+        self.length = len(octets)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        consumer.write(self._octets)
+        return succeed(None)
+
+    def stopProducing(self) -> None:
+        """It is written already."""
+
+    pauseProducing = resumeProducing = stopProducing
 
 
 class _Nothing(Protocol):
@@ -175,14 +193,14 @@ def _told(failure: Failure) -> Failure:
     error = failure.value
     if isinstance(error, FetchError):
         return failure
-    if isinstance(error, TimeoutError | CancelledError):
+    reasons = error.reasons if isinstance(error, ResponseFailed) else ()
+    if isinstance(error, TimeoutError | CancelledError) or any(reason.check(CancelledError) for reason in reasons):
         return Failure(FetchError(f"no policy within {SECONDS:g} seconds"))
     if isinstance(error, ConnectError):
         return Failure(FetchError("the policy's server cannot be reached"))
-    if isinstance(error, ResponseFailed):
-        for reason in error.reasons:
-            if reason.check(FetchError):
-                return reason
-            if reason.check(SSL.Error, VerificationError, CertificateError):
-                return Failure(FetchError("the certificate of the policy's server is not good for it", "sts-webpki-invalid"))
+    for reason in reasons:
+        if reason.check(FetchError):
+            return Failure(reason.value)
+        if reason.check(SSL.Error, VerificationError, CertificateError):
+            return Failure(FetchError("the certificate of the policy's server is not good for it", "sts-webpki-invalid"))
     return Failure(FetchError(f"the policy's server failed: {type(error).__name__}"))
