@@ -30,6 +30,7 @@ from twisted.python.components import Componentized
 from jetmail import config as configuration
 from jetmail import host, logs, wiring
 from jetmail.actions.access import Actor
+from jetmail.actions.dkim import Workshop
 from jetmail.actions.findings import explain
 from jetmail.config import Config
 from jetmail.dns import Resolver
@@ -55,6 +56,8 @@ from jetmail.inbound.verification import Verification
 from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, ILogin, IQueueDoor, IResolver
 from jetmail.jobs.checkpoint import CheckpointJob
 from jetmail.jobs.contacts import ContactsJob
+from jetmail.jobs.dkim_rotation import DkimRotationJob
+from jetmail.jobs.domain_checks import DomainChecksJob
 from jetmail.jobs.learning import Learner, LearningJob
 from jetmail.jobs.quarantine import QuarantineJob
 from jetmail.jobs.retention import RetentionJob
@@ -154,7 +157,10 @@ class Appliance(Service):
         config, reactor = self.config, self.reactor
         self.content = FileStore(self._spool_options, IExecutor(self.executor), self._make_name, reactor.seconds)
         suffixes = PublicSuffixes()
-        self.signatures = Signatures(self.directory, KeyFiles(config.state / "dkim"), suffixes, IExecutor(self.executor), reactor.seconds)
+        keys = KeyFiles(config.state / "dkim")
+        self.signatures = Signatures(self.directory, keys, suffixes, IExecutor(self.executor), reactor.seconds)
+        options = wiring.publish_options(config, self.hostname)
+        shop = Workshop(IDatabase(self.db), self.resolver, IExecutor(self.executor), keys, options, suffixes, reactor.seconds)
         deliverer = self._compose_deliverer()
         asked = {"callout": Callout(deliverer, config.verify.timeout).ask}
         if self._ldap_options is not None:
@@ -220,6 +226,8 @@ class Appliance(Service):
                 *wiring.transport_jobs(
                     config, reactor, self.resolver, self.db, self.security, self.fetcher, self.hostname, self.make_uid, self.queue
                 ),
+                DomainChecksJob(shop),
+                DkimRotationJob(shop),
                 VacuumJob(self.db),
                 CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
             ],
@@ -274,7 +282,7 @@ class Appliance(Service):
         metrics = self.metrics
         metrics.connections = lambda: float(len(self.connections))
         metrics.window = lambda: float(self.queue.figures().window)
-        metrics.wal_bytes = lambda: float(_size(Path(str(self.config.database) + "-wal")))
+        metrics.wal_bytes = lambda: float(host.size_of(Path(str(self.config.database) + "-wal")))
         checks = {
             "store": lambda: self.db.run(lambda conn: True),
             "queue": lambda: bool(self.queue.running) and self.queue.figures().is_recording,
@@ -414,7 +422,7 @@ class Appliance(Service):
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         ports = " ".join(f"{name}={port}" for name, port in self.listeners.ports.items())
-        web = f" web=http://{_bracketed(self.config.web.address)}:{self._pages.getHost().port}/" if self._pages is not None else ""
+        web = f" web=http://{host.bracketed(self.config.web.address)}:{self._pages.getHost().port}/" if self._pages is not None else ""
         self.log.info("ready", hostname=self.hostname, ports=ports)
         self._announce(f"jetmail ready {ports}{web}")
 
@@ -433,14 +441,3 @@ class WakeUp(DatagramProtocol):
 def _reason(error: CannotListenError) -> str:
     inner = error.socketError
     return getattr(inner, "strerror", None) or str(inner)
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

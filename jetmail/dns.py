@@ -163,7 +163,7 @@ class Resolver:
                 self.log.info("DNS: servers answer again")
             self._unanswered = 0
         ttl = FAULT_TTL if answer.is_temporary else min(answer.ttl, MAX_TTL if answer.kind is AnswerKind.FOUND else MAX_NEGATIVE_TTL)
-        ttl = min(ttl, self._short.get(key[0].partition(".")[0], ttl))
+        ttl = min(ttl, int(self._short.get(key[0].partition(".")[0], ttl)))
         if ttl > 0:
             self._cache[key] = (now + ttl, answer)
             while len(self._cache) > self._options.cache_entries:

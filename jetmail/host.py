@@ -117,3 +117,16 @@ def leave_root(user: str, owner: tuple[int, int] | None) -> None:
     os.initgroups(user, gid)
     os.setgid(gid)
     os.setuid(uid)
+
+
+def bracketed(address: str) -> str:
+    """An address as it stands before a colon and a port."""
+    return f"[{address}]" if ":" in address else address
+
+
+def size_of(path: Path) -> int:
+    """Octets of a file; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

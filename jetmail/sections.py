@@ -12,7 +12,6 @@ class Domains:
     """[domains] What the owners of domains publish in DNS so that mail may be sent for them, and the keys it is signed with (docs/domains.md)."""
 
     zone: str = setting("", "name of ours that the records of customers lead to; empty: server.hostname")
-    spf_include: str = setting("", "name that customers include in SPF; empty: spf. and the zone")
     return_path: str = setting("bounces", "label under a customer's domain that bounces come back to")
     return_target: str = setting("", "what that name is to be a CNAME of; empty: return. and the zone")
     dmarc_reports: str = setting("", "address put into the DMARC record that is proposed; empty: none")

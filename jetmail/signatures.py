@@ -6,8 +6,8 @@ Promises
 - Each active key signs: RSA for everybody, Ed25519 for those who can read it (RFC 8463). What is signed is the header as it is stored and sent.
 - A key that cannot be read is told once a minute and left out; mail goes out with what is left. Nothing raises.
 
-Cost: 0.25 ms for RSA-2048 and 0.05 ms for Ed25519 on a message of 4 KB, on the reactor: less than handing them to a thread would be worth. The body of
-a spooled message is read and hashed on a thread.
+Cost: 0.25 ms for RSA-2048 and 0.05 ms for Ed25519 on a message of 4 KB, on the reactor: less than handing them to a thread would be worth. The body
+of a spooled message is read and hashed on a thread.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from jetmail import config as configuration
+from jetmail.actions.publishing import PublishOptions
 from jetmail.config import Config, split_host_port
 from jetmail.dns import DnsOptions, server_addresses
 from jetmail.errors import ConfigError
@@ -142,6 +143,25 @@ def delivery_options(config: Config, hostname: str) -> DeliveryOptions:
         source6=delivery.source_ipv6,
         send_8bit_anyway=delivery.send_8bit_anyway,
         timeouts=timeouts,
+    )
+
+
+def publish_options(config: Config, hostname: str) -> PublishOptions:
+    """[domains], and how long anything signed may be in the queue"""
+    given = config.domains
+    zone = given.zone.lower() or hostname
+    return PublishOptions(
+        zone=zone,
+        spf_include=config.submission.spf_include.lower() or f"spf.{zone}",
+        return_target=given.return_target.lower() or f"return.{zone}",
+        return_path=given.return_path.lower(),
+        dmarc_reports=given.dmarc_reports,
+        selector=given.dkim_selector,
+        delegated=given.dkim_delegated,
+        ed25519=given.dkim_ed25519,
+        rotate=given.dkim_rotate_days * 86_400.0,
+        settle=given.dkim_settle,
+        keep=config.queue.lifetime + given.dkim_margin,
     )
 
 

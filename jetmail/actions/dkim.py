@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from jetmail.actions import access, ownership, publishing
 from jetmail.actions.access import Actor, Object
@@ -120,6 +120,8 @@ async def step_all(shop: Workshop, actor: Actor, problem: Callable[[str, Excepti
     for name in names:
         try:
             changed += bool(await _advance(shop, actor, name, False))
+        except CancelledError:
+            raise
         except Exception as error:
             problem(name, error)
     await write_zone(shop)

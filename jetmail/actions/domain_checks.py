@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from jetmail.actions import access, dkim, ownership, publishing
 from jetmail.actions.access import Actor, Object
@@ -280,6 +280,8 @@ def _shown(answer: Answer) -> str:
 async def _tried(looking: object, name: str, problem: Callable[[str, Exception], None]) -> int:
     try:
         await looking  # type: ignore[misc]
+    except CancelledError:
+        raise
     except ConflictError:
         return 0  # somebody else was first
     except Exception as error:

@@ -1,7 +1,7 @@
 """Private keys as files: `<directory>/<domain>/<fingerprint>.pem`, mode 0600, directories 0700, belonging to whoever the state directory belongs to.
 
-Files, not rows: a copy of the store, which people take for backups and for questions, holds no secret that signs in a customer's name. A file is written
-whole and synced before its row, and removed after it; what has no row is swept by `orphans` after a day.
+Files, not rows: a copy of the store, which people take for backups and for questions, holds no secret that signs in a customer's name. A file is
+written whole and synced before its row, and removed after it; what has no row is swept by `orphans` after a day.
 
 Raises StoreError.
 """

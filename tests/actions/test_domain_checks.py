@@ -19,13 +19,13 @@ from jetmail.errors import ConflictError, NotFoundError, UsageError
 from jetmail.interfaces import AnswerKind, IDatabase, IExecutor, IResolver
 from jetmail.jobs.dkim_rotation import DkimRotationJob
 from jetmail.jobs.domain_checks import DomainChecksJob
+from jetmail.mail.address import parse
 from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.offload import InlineExecutor
 from jetmail.store.directory import accounts, claims, dkim_keys, recipients
 from jetmail.store.directory import domains as rows
 from jetmail.store.directory.dkim_keys import DkimKey
 from jetmail.store.keyfiles import KeyFiles
-from jetmail.mail.address import parse
 from tests.fakes import FakeResolver
 from tests.mailauth.samples import done
 from tests.store.samples import memory_store
@@ -217,8 +217,10 @@ def test_everything_published(office: Office) -> None:
         ({"example.com": [b"v=spf1 -all"]}, "wrong", "does not lead to spf.mail.test"),
         ({"example.com": [b"v=spf1 include:spf.mail.test ~all"]}, "ok", "1 of 10 look-ups"),
         ({"example.com": [b"v=spf1 redirect=spf.mail.test"]}, "ok", ""),
-        ({"example.com": [b"v=spf1 a mx include:a.test -all"], "a.test": [b"v=spf1 include:b.test ?all"], "b.test": [b"v=spf1 include:SPF.mail.test."]}, "ok",
-         "5 of 10"),
+        (
+            {"example.com": [b"v=spf1 a mx include:a.test -all"], "a.test": [b"v=spf1 include:b.test ?all"], "b.test": [b"v=spf1 include:SPF.mail.test."]},
+            "ok", "5 of 10",
+        ),
         ({"example.com": [b"v=spf1 -all include:spf.mail.test"]}, "wrong", "does not lead"),
         ({"example.com": [b"v=spf1 ?include:spf.mail.test -all"]}, "wrong", "does not lead"),
         ({"example.com": [b"v=spf1 include:spf.mail.test -all", b"v=spf1 a -all"]}, "wrong", "several SPF records"),
@@ -226,7 +228,7 @@ def test_everything_published(office: Office) -> None:
         ({"example.com": [b"v=spf1 include:spf.mail.test +all"]}, "wrong", "lets everybody send"),
         ({"example.com": [b"v=spf1 include:spf.mail.test " + b"a:x.test " * 10 + b"-all"]}, "wrong", "11 terms"),
         ({"example.com": [b"v=spf1 include:spf.mail.test foo -all"]}, "wrong", "unknown term"),
-        ({"example.com": [b"v=spf1 include:loop.test -all"], "loop.test": [b"v=spf1 include:loop.test include:example.com"]}, "wrong", "does not lead"),
+        ({"example.com": [b"v=spf1 include:a.test -all"], "a.test": [b"v=spf1 include:a.test include:example.com"]}, "wrong", "does not lead"),
         ({"example.com": AnswerKind.SERVFAIL}, "unknown", "example.com"),
         ({"example.com": [b"v=spf1 include:slow.test -all"], "slow.test": AnswerKind.TIMEOUT}, "unknown", "slow.test"),
     ],
