@@ -102,5 +102,8 @@ def _cells(row: DeliveryRow, context: Context) -> tuple[object, ...]:
 
 
 def _step(event: Event, recipients: dict[int, str], context: Context) -> tuple[object, ...]:
-    detail = "  ".join(f"{key}={value}" for key, value in event.detail.items() if value not in ("", None, False) and key not in _HIDDEN)
+    given: dict[str, object] = {}
+    for key, value in event.detail.items():
+        given.update(value if isinstance(value, dict) else {key: value})
+    detail = "  ".join(f"{key}={value}" for key, value in given.items() if value not in ("", None, False) and key not in _HIDDEN)
     return context.when(event.at), event.kind, recipients.get(event.delivery_id or 0, "-"), detail

@@ -39,6 +39,7 @@ KINDS = {
     "deleted": ("Deleted from the quarantine", "rejected", "rejected"),
     "dropped": ("No longer kept: its time in the quarantine was over", "note", ""),
     "ruling": ("Judged", "ruling", ""),
+    "tls-downgrade": ("No TLS at a domain that used to have it", "note", ""),
 }
 REPORTS = {
     "failed": "Sender told that it failed",
@@ -183,7 +184,9 @@ def _step(event: Any, recipient: str, message: Any, explain: Explain) -> Step:
 
 def _rest(detail: Mapping[str, Any], said: frozenset[str]) -> Iterator[str]:
     for name, value in detail.items():
-        if name not in said and value not in ("", None, [], {}):
+        if isinstance(value, Mapping):
+            yield from _rest(value, frozenset())
+        elif name not in said and value not in ("", None, []):
             yield f"{name.replace('_', ' ')}: {value}"
 
 
