@@ -224,8 +224,9 @@ class Appliance(Service):
                 ContactsJob(self.db, reactor.seconds, self.contacts.greylist.expire),
                 ReturnedJob(self.db, self.activity.returned),
                 *wiring.transport_jobs(
-                    config, reactor, self.resolver, self.db, self.security, self.fetcher, self.hostname, self.make_uid, self.queue
-                ),
+                    config, reactor, self.resolver, self.db, self.security, self.fetcher, self.hostname, self.make_uid, self.queue,
+                    self.signatures.signed,
+                ),  # fmt: skip
                 DomainChecksJob(shop),
                 DkimRotationJob(shop),
                 VacuumJob(self.db),

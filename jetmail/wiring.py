@@ -205,7 +205,7 @@ def security(config: Config, reactor: Any, resolver: IResolver, fetcher: PolicyF
 
 def transport_jobs(
     config: Config, reactor: Any, resolver: IResolver, db: IDatabase, security: Security, fetcher: PolicyFetcher, hostname: str,
-    make_uid: Callable[[], str], queue: IQueueDoor,
+    make_uid: Callable[[], str], queue: IQueueDoor, signed: Callable[[bytes], bytes],
 ) -> list[TransportJob]:  # fmt: skip
     """What TLS towards other domains needs now and then"""
     jobs = [
@@ -214,7 +214,7 @@ def transport_jobs(
     ]
     if config.delivery.tls_reports:
         log = Logger("jetmail.outbound.reporting")
-        reports = TlsReports(db, resolver, fetcher.post, hostname, reactor.seconds, make_uid, queue.wake, log)
+        reports = TlsReports(db, resolver, fetcher.post, hostname, reactor.seconds, make_uid, queue.wake, log, signed)
         jobs.append(TransportJob("tls-reports", 1_200.0, reports.send))
     return jobs
 

@@ -32,10 +32,12 @@ GIVE_UP = 3  # days
 MAX_AT_ONCE = 1_000
 MAX_ROWS = 2_000  # of one report
 SPREAD = 4 * 3_600.0
+LAST_COUNTS = 600.0  # after midnight until yesterday's last sessions are in the store for certain
 
 
 class TlsReports:
-    """`post(url, octets)` sends a report over HTTPS: -> Deferred of why it failed, '' when it did not. `wake`: the queue has something to do."""
+    """`post(url, octets)` sends a report over HTTPS: -> Deferred of why it failed, '' when it did not. `wake`: the queue has something to do.
+    `signed`: the message with our own DKIM signatures."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class TlsReports:
         make_uid: Callable[[], str],
         wake: Callable[[], None],
         log: Logger,
+        signed: Callable[[bytes], bytes] = lambda message: message,
     ) -> None:
         self._db = db
         self._resolver = resolver
@@ -56,7 +59,8 @@ class TlsReports:
         self._make_uid = make_uid
         self._wake = wake
         self._log = log
-        self._delay = int.from_bytes(hashlib.sha256(hostname.encode()).digest()[:2]) / 65_536 * SPREAD
+        self._signed = signed
+        self._delay = int.from_bytes(hashlib.sha256(hostname.encode()).digest()[:2]) / 65_536 * SPREAD + LAST_COUNTS
 
     def send(self) -> Deferred[int]:
         """What is due. -> how many reports were sent."""
@@ -112,7 +116,7 @@ class TlsReports:
         uid = self._make_uid()
         now = self._wall()
         message_id = f"{uid}@{self._hostname}"
-        data = tlsrpt.mail(report, octets, recipient, now, message_id)
+        data = self._signed(tlsrpt.mail(report, octets, recipient, now, message_id))
         delivery = NewDelivery(recipient, parsed.domain, recipient, parsed.domain, Status.QUEUED, notify="NEVER")
         return [
             NewMessage(

@@ -36,12 +36,15 @@ class ReportingTests(SynchronousTestCase):
         self.posted: list[tuple[str, bytes]] = []
         self.woken = 0
         self.uids = 0
-        self.reports = TlsReports(self.db, self.resolver, self._post, "us.test", lambda: self.now, self._uid, self._wake, Logger())
+        self.reports = TlsReports(self.db, self.resolver, self._post, "us.test", lambda: self.now, self._uid, self._wake, Logger(), self._sign)
         self.count("2030-03-17")
 
     def _uid(self) -> str:
         self.uids += 1
         return f"uid{self.uids}"
+
+    def _sign(self, message: bytes) -> bytes:
+        return b"DKIM-Signature: ours\r\n" + message
 
     def _wake(self) -> None:
         self.woken += 1
@@ -71,6 +74,8 @@ class ReportingTests(SynchronousTestCase):
         subject = "Report Domain: a.test Submitter: us.test"
         self.assertEqual(self.queued(), [("", "r@a.test", subject), ("", "s@b.test", subject)])
         self.assertEqual(transport.unreported(self.db.connection, "9999", 10), [])
+        stored = self.db.connection.execute("SELECT data FROM content").fetchall()
+        self.assertTrue(all(data.startswith(b"DKIM-Signature: ours\r\nDate: ") for (data,) in stored))
 
     def test_by_https(self) -> None:
         """The same JSON by POST; a server that does not take it is not asked again."""
@@ -94,7 +99,7 @@ class ReportingTests(SynchronousTestCase):
         self.resolver.zone[RECORD] = [b"v=TLSRPTv1; rua=mailto:r@a.test"]
         self.now = TODAY + 1
         self.assertEqual(self.send(), 0)
-        self.now = TODAY + 4 * 3_600
+        self.now = TODAY + 5 * 3_600
         self.assertEqual(self.send(), 1)
         self.assertEqual(transport.unreported(self.db.connection, "9999", 10), [("2030-03-18", "a.test")])
 
