@@ -53,6 +53,9 @@ def answer(*rrs: str, code: int = dns.rcode.NOERROR, flags: int = 0, authority: 
     return respond
 
 
+SOA = "test. 3600 SOA ns.test. root.test. 1 2 3 4 3600"
+
+
 class ResolverTests(SynchronousTestCase):
     """Resolver.query."""
 
@@ -118,6 +121,15 @@ class ResolverTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(resolver.query("x.test", "A")).records, ("192.0.2.7",))
         self.clock.advance(2)
         self.assertEqual(self.successResultOf(resolver.query("x.test", "A")).records, ("192.0.2.8",))
+
+    def test_some_names_are_kept_shortly(self) -> None:
+        """An answer about a _jm name is asked for again after five minutes, whatever its TTL; so is its absence."""
+        record = answer("_jm.example.test. 14400 TXT v=jm1")
+        resolver = self.make(record, record, answer("_jm.example.test. 60 TXT v=jm1"), answer(code=dns.rcode.NXDOMAIN, authority=(SOA,)))
+        for pause, asked in ((0, 1), (299, 1), (2, 2), (301, 3), (61, 4), (299, 4)):
+            self.clock.advance(pause)
+            self.successResultOf(resolver.query("_jm.example.test", "TXT"))
+            self.assertEqual(len(self.server.asked), asked)
 
     def test_cache_is_bounded(self) -> None:
         """The oldest answers leave first."""

@@ -137,7 +137,7 @@ async def _verify(shop: Workshop, actor: Actor, name: str, token: str, account_i
             done.append("ownership is proved")
     known = await _known(shop, actor, name, token, claim.account_id)
     held: Domain | None = await shop.db.search(domains.get, claim.name)
-    if known.verified_at is not None and held is not None and held.outbound and held.kind != "alias":
+    if known.verified_at is not None and held is not None and held.outbound:
         done += await dkim.advance(shop, actor, claim.name)
         known = await _known(shop, actor, name, token, claim.account_id)
     records, rows = [], []

@@ -88,7 +88,8 @@ def add(
     account_id: int = accounts.DEFAULT,
     challenge: str = "",
 ) -> Deferred[Saved]:
-    """Take mail for a new domain; or claim one that another account has claimed and not proved (actions.ownership). `verified`: do not wait for the owner's proof by DNS (an admin's word); `challenge` is what that proof must say."""
+    """Take mail for a new domain; or claim one that another account has claimed and not proved (actions.ownership). `verified`: do not wait for the
+    owner's proof by DNS (an admin's word); `challenge` is what that proof must say."""
 
     def make() -> Domain:
         return _checked(

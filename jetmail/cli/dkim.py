@@ -32,7 +32,7 @@ def register(commands: Commands) -> None:
         records,
         "print the DNS records of keys, as lines of a zone file",
         ["dkim records example.org", "dkim records --zone > keys.zone"],
-        details="For a domain: what its owner publishes. With --zone: what our own zone holds, the same as the file dkim/zone in the state directory.",
+        details="For a domain: what its owner publishes. With --zone: what our own zone holds, as in the file dkim/zone of the state directory.",
     )
     parser.add_argument("domain", metavar="DOMAIN", nargs="?", default="", help="the domain")
     parser.add_argument("--zone", action="store_true", help="the records of our own zone, of all domains")
@@ -41,7 +41,8 @@ def register(commands: Commands) -> None:
 def listing(context: Context, arguments: argparse.Namespace) -> int:
     """All keys."""
     rows = settled(dkim.listing(context.db, context.actor))
-    context.show(rows, ("domain", "selector", "algorithm", "state", "since"), lambda key: _cells(context, key), "no keys; they are made by: domain verify NAME")
+    empty = "no keys; they are made by: domain verify NAME"
+    context.show(rows, ("domain", "selector", "algorithm", "state", "since"), lambda key: _cells(context, key), empty)
     return OK
 
 

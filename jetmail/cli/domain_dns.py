@@ -39,7 +39,7 @@ def register(family: Commands) -> None:
         ["domain spf-include spf.brand.example", "domain spf-include", "domain spf-include --clear"],
         details="Its customers then publish include:NAME; NAME itself includes ours, and the check follows it there.",
     )
-    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="the account's own name; without it the one there is is shown and checked")
+    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="the account's own name; without one, what is set is shown and checked")
     parser.add_argument("--clear", action="store_true", help="use our name again")
     parser.add_argument("--account", type=count, default=1, metavar="ID", help="whose (1)")
 

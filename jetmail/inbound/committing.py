@@ -42,8 +42,8 @@ COPY = 1 << 20  # octets copied per turn when one large message has to become tw
 
 class Submitted(NamedTuple):
     """What is different about a message somebody with a login sends. `header`: fields to add below Received; `removes`: lower-case names of fields
-    nobody else may write; `message_id`: the one that was added; `reservation`: its place in the quota, counted or given back here; `account_id`: whose
-    keys may sign it."""
+    nobody else may write; `message_id`: the one that was added; `reservation`: its place in the quota, counted or given back here; `account_id`:
+    whose keys may sign it."""
 
     header: bytes
     removes: frozenset[bytes]

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from jetmail.inbound.activity import Over
+from jetmail.inbound.blocking import Blocking
 from jetmail.interfaces import IExecutor
+from jetmail.mail import dsn
+from jetmail.mail.reply import Reply
 from jetmail.mailauth.signing import generate, load
 from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.offload import InlineExecutor
@@ -198,6 +202,35 @@ def test_mail_from_outside_is_not_ours_to_sign(tmp_path: Path) -> None:
     assert signing.house.session().send(TEXT).code == 250
     ((data,),) = signing.house.rows("SELECT data FROM content")
     assert signers_of(data) == []
+
+
+def test_our_own_messages(tmp_path: Path) -> None:
+    """Reports and notices are signed where our own name, or one above it, has keys; and come out as they went in where it has none."""
+    signing = Signing(tmp_path)
+    report = dsn.build(
+        dsn.Report(
+            "mx.demo.test", "alice@example.org", "1@mx.demo.test", "=_x", NOW, NOW,
+            (dsn.RecipientStatus("bob@far.test", dsn.Action.FAILED, "5.1.1", Reply(550, "5.1.1", "no such user"), "far.test"),),
+            b"Subject: hello\r\n", False,
+        )
+    )  # fmt: skip
+    assert signing.signatures.signed(report) == report
+    signing.add_key("demo.test", "rsa", "jm2")
+    assert verifiers.dkimpy(signing.signatures.signed(report), signing.zone) == [("jm2", "pass")]
+
+
+def test_notices_of_a_block_are_signed(tmp_path: Path) -> None:
+    """What tells an account that its sender was blocked carries our signature."""
+    signing = Signing(tmp_path)
+    signing.add_key("demo.test", "rsa", "jm2")
+    house = signing.house
+    house.write(lambda conn: conn.execute("UPDATE accounts SET contact = 'boss@demo.test'"))
+    blocking = Blocking(
+        house.db, house.directory, house.services.book, house.queue, "mx.demo.test", house.clock.seconds, lambda: "f" * 20, signing.signatures.signed
+    )
+    blocking(Over("uuid-of-app", "", "spam", {"spam": 100}))
+    ((data,),) = house.rows("SELECT data FROM content")
+    assert verifiers.dkimpy(data, signing.zone) == [("jm2", "pass")]
 
 
 def test_key_files(tmp_path: Path) -> None:

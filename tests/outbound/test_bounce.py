@@ -48,6 +48,14 @@ class Who(SynchronousTestCase):
         self.assertEqual((delivery.recipient, delivery.destination, delivery.notify), ("bob@example.org", "example.org", "NEVER"))
         self.assertEqual(report.message_id, "f" * 20 + "@mail.test")
 
+    def test_signed(self) -> None:
+        """A report leaves as our signature makes it, and its size is that."""
+        signing = Reporter(ReportOptions("mail.test"), lambda: "f" * 20, FakeEntropy(0.5), sign=lambda data: b"Signed: yes\r\n" + data)
+        report = signing.failure(200.0, FACTS, CONTENT, [(due(), REFUSED)])
+        assert report is not None and report.content is not None
+        self.assertTrue(text(report).startswith("Signed: yes\r\n"))
+        self.assertEqual((report.size, report.content.size), (len(text(report)),) * 2)
+
     def test_null_sender(self) -> None:
         """The null sender is told nothing."""
         self.assertIsNone(self.failure(FACTS._replace(sender="")))

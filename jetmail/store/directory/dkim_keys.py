@@ -12,8 +12,8 @@ _SELECT = f"SELECT {', '.join(COLUMNS)}, id FROM dkim_keys"
 
 @dataclass(frozen=True, slots=True)
 class DkimKey:
-    """A dkim_keys row. `algorithm` rsa or ed25519; `state` next, active or retired; `record` is the TXT with the public half. `seen`: since when it has
-    been in DNS without a break, None while it is not."""
+    """A dkim_keys row. `algorithm` rsa or ed25519; `state` next, active or retired; `record` is the TXT with the public half. `seen`: since when it
+    has been in DNS without a break, None while it is not."""
 
     domain: str
     selector: str
