@@ -29,6 +29,7 @@ MAX_FIELDS = 1_000
 MAX_FIELD = 64 * 1024  # octets of one field that are looked at
 MAX_SUBJECT = 1_000  # characters kept of a decoded subject
 MAX_MESSAGE_ID = 250
+ORPHAN = b"X-Unnamed:\r\n"  # a first line that begins with white space continues this, and not the last field we have put on top
 
 T = TypeVar("T")
 
@@ -196,6 +197,8 @@ class Message:
     def edited(self, edits: Edits) -> tuple[bytes, int]:
         """-> (new header block with its empty line where it had one, offset in the content from which the octets follow unchanged)."""
         head = self.octets[: self.head_size]
+        if head[:1] in (b" ", b"\t") and edits.prepend:
+            edits = edits._replace(prepend=edits.prepend + ORPHAN)
         if not edits.remove and edits.remove_if is None:
             return edits.prepend + head, self.head_size
         if edits.remove_if is None and edits.remove.isdisjoint([name for name, _ in self.fields]):

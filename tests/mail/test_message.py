@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetmail.mail.message import MAX_FIELDS, MAX_HEADER, MAX_SUBJECT, Edits, FromFlaw, Message, scan_fields
+from jetmail.mail.message import MAX_FIELDS, MAX_HEADER, MAX_SUBJECT, ORPHAN, Edits, FromFlaw, Message, scan_fields
 
 PLAIN = (
     b"Received: from a\r\n\tby b;\r\n Mon\r\nFrom: Ann <ann@example.org>\r\nsubject : =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
@@ -105,6 +105,16 @@ def test_edits_of_a_message_without_header() -> None:
     assert header + b"\r\nbody"[offset:] == b"New: 1\r\n\r\nbody"
 
 
+@pytest.mark.parametrize("edits", [Edits(), Edits(frozenset({b"subject"})), Edits(remove_if=lambda name, raw: name == b"to")])
+def test_a_first_line_that_continues_nothing(edits: Edits) -> None:
+    """White space where the first field should begin does not continue what is put on top: a stranger would finish our sentence."""
+    octets = b" ; dkim=pass\r\n\theader.d=bank.example\r\nSubject: x\r\nTo: a@b\r\n\r\nbody"
+    header, _ = Message(octets).edited(edits._replace(prepend=b"Authentication-Results: us; dkim=fail\r\n"))
+    fields = Message(header).fields
+    assert fields[0] == (b"authentication-results", b"Authentication-Results: us; dkim=fail\r\n")
+    assert fields[1] == (b"x-unnamed", b"X-Unnamed:\r\n ; dkim=pass\r\n\theader.d=bank.example\r\n")
+
+
 def test_rest_is_fetched_only_when_asked() -> None:
     """The header of a large message is read from its first part; the whole comes when the structure is wanted."""
     fetched: list[int] = []
@@ -131,7 +141,8 @@ def test_any_octets(octets: bytes, names: set[bytes]) -> None:
     assert b"".join(raw for _, raw in message.fields) == message.header
     message.subject, message.sender, message.message_id, message.structure  # noqa: B018
     header, offset = message.edited(Edits(frozenset(names), None, b"New: 1\r\n"))
-    assert header.startswith(b"New: 1\r\n")
+    top = b"New: 1\r\n" + (ORPHAN if octets[:1] in (b" ", b"\t") else b"")
+    assert header.startswith(top)
     if not any(name in names for name, _ in message.fields):
-        assert header + octets[offset:] == b"New: 1\r\n" + octets
+        assert header + octets[offset:] == top + octets
     assert not any(name in names for name, _ in Message(header).fields)
