@@ -23,6 +23,7 @@ from enum import StrEnum
 from jetmail.mail.reply import Reply
 
 MAX_LINE = 76
+MAX_LINE_ANYWHERE = 998  # of octets of others that are carried as they are
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 CRLF = b"\r\n"
@@ -167,18 +168,24 @@ def _machine(report: Report) -> bytes:
 
 def _original(report: Report) -> bytes:
     original = report.original
-    if report.is_full and original.isascii():
+    if report.is_full and _is_plain(original):
         return b"Content-Type: message/rfc822\r\nContent-Description: Undelivered message\r\n\r\n" + original
     header = header_of(original)
     head = b"Content-Type: text/rfc822-headers"
-    if header.isascii():
+    if _is_plain(header):
         return head + b"\r\nContent-Description: Undelivered message headers\r\n\r\n" + header
-    # RFC 6522 section 4: a header that is not 7-bit may be quoted-printable.
+    # RFC 6522 section 4: a header that is not 7-bit may be quoted-printable, and so may one with lines that others would refuse.
     return (
         head
         + b"; charset=utf-8\r\nContent-Description: Undelivered message headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
         + _quoted(header)
     )
+
+
+def _is_plain(octets: bytes) -> bool:
+    """Whether it can stand in a message as it is: 7-bit, CRLF only, no line past RFC 5322 2.1.1. We take longer ones than a report may bring home."""
+    bare = octets.replace(CRLF, b"")
+    return octets.isascii() and not any(octet in bare for octet in (b"\r", b"\n", b"\0")) and max(map(len, octets.split(CRLF))) <= MAX_LINE_ANYWHERE
 
 
 def header_of(content: bytes) -> bytes:
@@ -228,7 +235,7 @@ def _header_address(address: str) -> str:
 
 
 def _quoted(octets: bytes) -> bytes:
-    return quopri.encodestring(octets.replace(CRLF, b"\n")).replace(b"\n", CRLF)
+    return quopri.encodestring(octets.replace(CRLF, b"\n").replace(b"\r", b"\n")).replace(b"\n", CRLF)
 
 
 def _fold(line: str) -> bytes:

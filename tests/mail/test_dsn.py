@@ -159,3 +159,13 @@ def test_header_of() -> None:
     assert dsn.header_of(b"A: 1\r\n\r\nx") == b"A: 1\r\n"
     assert dsn.header_of(b"\r\nx") == b""
     assert dsn.header_of(b"A: 1\r\n") == b"A: 1\r\n"
+
+
+@pytest.mark.parametrize("line", [b"Subject: " + b"x" * 1_200 + b"\r\n", b"Subject: a\nb\rc\r\n", b"Subject: a\0b\r\n"])
+def test_lines_that_others_would_refuse(line: bytes) -> None:
+    """An original with lines too long or ended otherwise comes home as its header, in quoted-printable, however much was asked for."""
+    message = parsed(dsn.build(report(original=line + ORIGINAL, is_full=True)))
+    part = message.get_payload(2)
+    assert part.get_content_type() == "text/rfc822-headers"  # type: ignore[union-attr]
+    assert part["Content-Transfer-Encoding"] == "quoted-printable"  # type: ignore[index]
+    assert part.get_payload(decode=True).startswith(line[:9])  # type: ignore[union-attr]
