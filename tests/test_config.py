@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from jetmail import config as configuration
 from jetmail.config import Config, effective, load, parse, split_host_port
 from jetmail.errors import ConfigError
+from jetmail.rules import registry, symbols
 
 ROOT = Path(__file__).parent.parent
 FILE = Path("/srv/jetmail/etc/jetmail.toml")
@@ -96,3 +98,13 @@ def test_host_port() -> None:
     for text in ("mail", "mail:0", "mail:99999", "2001:db8::1:25", "-x:25", "a b:25", ":25", "mail:२५"):
         with pytest.raises(ValueError):
             split_host_port(text)
+
+
+@pytest.mark.parametrize("text", ["a = " + "9" * 5_000, "a = " + "[" * 5_000, "a = " + "{ b = " * 3_000], ids=["digits", "lists", "tables"])
+@pytest.mark.parametrize("read", [configuration.load, registry.load, lambda file: symbols.load(file, ())], ids=["settings", "rules", "scores"])
+def test_what_the_parser_of_toml_gives_up_on(read: Callable[[Path], object], text: str, tmp_path: Path) -> None:
+    """A file that makes tomllib fail in its own ways is a ConfigError that names the file, like any other."""
+    file = tmp_path / "some.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="some.toml"):
+        read(file)

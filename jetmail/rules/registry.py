@@ -80,7 +80,7 @@ def parse(text: str, where: str = "rules.toml") -> Chain:
     """The chain of the text of a rules.toml; `where` is how problems name it. Raises ConfigError."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits and tables a thousand deep included
         raise ConfigError([f"{where}: {error}"]) from error
     problems = [f"{where}: {key}: unknown key" for key in data if key != "rule"]
     tables = data.get("rule", [])

@@ -71,7 +71,7 @@ def load(path: Path, declared: Iterable[Symbol]) -> Scores:
         data = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return Scores(known)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # numbers of 5,000 digits and tables a thousand deep included
         raise ConfigError([f"{path.name}: {error}"]) from error
     problems = [f"{path.name}: {key}: unknown section, only [scores] is" for key in data if key != "scores"]
     table = data.get("scores", {})

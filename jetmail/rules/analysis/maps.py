@@ -62,7 +62,7 @@ def _section(etc: Path, name: str, section: str | None) -> dict[str, Any]:
     path = path if path.exists() else resources.defaults() / "maps" / name
     try:
         data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # numbers of 5,000 digits and tables a thousand deep included
         raise ConfigError([f"maps/{name}: {error}"]) from error
     if section is None:
         return data
