@@ -141,7 +141,7 @@ def lineage(suffixes: PublicSuffixes, domain: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def parse(txt: bytes) -> Record | None:
     """One TXT record, its strings joined; None when it is none of ours."""
     text = txt[:MAX_RECORD].decode("utf-8", "replace")
