@@ -29,6 +29,8 @@ _DECIDED = {
     "ALLOW_LIST": "The sender or the sending host is on an allow list.",
     "BLOCK_LIST": "The sender or the sending host is on a block list.",
     "CLIENT_REFUSED": "The sending host may not connect here.",
+    "LOCKDOWN": "The owner of the sender's domain lets other users send, or this one from other networks (Domain Lockdown).",
+    "LOCKDOWN_UNKNOWN": "DNS could not tell whom the owner of the sender's domain lets send.",
     "GTUBE": "The message has the text every filter takes for spam, which is there to try it.",
 }
 
