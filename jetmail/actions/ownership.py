@@ -11,7 +11,6 @@ Raises NotFoundError (no such domain, or not yours), ConflictError (proved by an
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from jetmail.actions import access
@@ -24,8 +23,6 @@ from jetmail.store.database import Connection
 from jetmail.store.directory import claims, domains
 from jetmail.store.directory.claims import Claim
 from jetmail.store.directory.domains import Domain
-
-CHALLENGE_OCTETS = 16
 
 
 def found(conn: Connection, actor: Actor, name: str, account_id: int = 0) -> Claim:
@@ -45,7 +42,7 @@ def challenged(conn: Connection, actor: Actor, name: str, account_id: int, token
     claim = found(conn, actor, name, account_id)
     if claim.challenge:
         return claim
-    claims.set_challenge(conn, claim.name, token)
+    claims.set_challenge(conn, claim, token)
     return replace(claim, challenge=token)
 
 
@@ -96,8 +93,3 @@ def prove(conn: Connection, actor: Actor, now: float, claim: Claim) -> bool:
         claims.remove(conn, claim.name, claim.account_id)
     access.record(conn, actor, now, "domain.verify", f"domain {claim.name}", {"account_id": claim.account_id, "by": CHALLENGE_LABEL})
     return True
-
-
-def make_challenge(token: Callable[[int], bytes]) -> str:
-    """32 hex digits nobody can guess."""
-    return token(CHALLENGE_OCTETS).hex()

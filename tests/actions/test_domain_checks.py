@@ -58,6 +58,14 @@ def test_a_domain_without_a_challenge_gets_one(office: Office) -> None:
     assert office.told().records[0].value == report.records[0].value
 
 
+def test_a_late_claim_without_a_challenge(office: Office) -> None:
+    """A challenge given to one account's claim leaves that of the other alone."""
+    office.add(token=OTHER)
+    office.add(BERT, 2, token="")
+    assert office.told(BERT).records[0].value == f"mp-verify={TOKEN}"
+    assert office.told(ANNA).records[0].value == f"mp-verify={OTHER}"
+
+
 def test_two_claims(office: Office) -> None:
     """Two accounts may say that a name is theirs; the record of one proves it for that one, and the other hears of the conflict."""
     office.add()

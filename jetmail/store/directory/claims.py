@@ -65,9 +65,10 @@ def remove(conn: Connection, name: str, account_id: int) -> None:
     conn.execute("DELETE FROM domain_claims WHERE name = ? AND account_id = ?", (name, account_id))
 
 
-def set_challenge(conn: Connection, name: str, challenge: str) -> None:
-    """The challenge of the held row."""
-    conn.execute("UPDATE domains SET challenge = ? WHERE name = ?", (challenge, name))
+def set_challenge(conn: Connection, claim: Claim, challenge: str) -> None:
+    """Give that account's claim, and no other, a challenge."""
+    table = "domains" if claim.is_held else "domain_claims"
+    conn.execute(f"UPDATE {table} SET challenge = ? WHERE name = ? AND account_id = ?", (challenge, claim.name, claim.account_id))
 
 
 def checked(conn: Connection, domain: str) -> tuple[Checked, ...]:
