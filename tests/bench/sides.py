@@ -39,7 +39,7 @@ class Jetmail:
         self.directory = Path(tempfile.mkdtemp(prefix="jetmail-bench-"))
         self.appliance = Appliance(self.directory / "root", settings or private())
         self.port = self.appliance.smtp_port
-        self.appliance.domain("example.test", sink_port or free_port(), "--tls", "none")
+        self.appliance.domain("example.test", sink_port or free_port(), "--tls", "none", filtered=True)
 
     def start(self) -> Jetmail:
         self.appliance.start()

@@ -18,8 +18,8 @@ LARGE = b"Subject: held\r\n\r\n" + GTUBE + b"\r\n" + b"a line of a large message
 def test_released_mail_is_delivered_once(make: Callable[..., Appliance], far: SinkProcess) -> None:
     """Large mail held for two: one release reaches one of them, judged by nobody again; a second is refused; nothing is left behind."""
     appliance = make({"dns": {"servers": ["127.0.0.1:1"]}})
-    appliance.domain("example.test", far.port, "--tls", "none", "--reject-score", "999")
-    appliance.domain("kept.test", far.port, "--tls", "none", "--keep-spam", "yes")
+    appliance.domain("example.test", far.port, "--tls", "none", "--reject-score", "999", filtered=True)
+    appliance.domain("kept.test", far.port, "--tls", "none", "--keep-spam", "yes", filtered=True)
     appliance.start()
     with Client(appliance.smtp_port, timeout=60) as client:
         assert client.attempt("ann@example.test", LARGE).startswith("250")

@@ -58,7 +58,7 @@ def test_clamd(make: Callable[..., Appliance], far: SinkProcess, place: Path, wa
     """EICAR is refused, attached or bare, also when it comes in a message that is on the disk; what is clean goes on, large too."""
     with clamd(place) as (unix, port):
         appliance = make()
-        appliance.domain("live.test", far.port)
+        appliance.domain("live.test", far.port, filtered=True)
         switch(appliance, "clamav", f'{{ enabled = true, socket = "{unix if way == "unix" else f"127.0.0.1:{port}"}" }}')
         appliance.start()
         padding = b"0123456789abcdef" * 4 + b"\r\n"
@@ -76,7 +76,7 @@ def test_clamd_limits(make: Callable[..., Appliance], far: SinkProcess, place: P
     """A message over clamd's own limit is deferred, for nobody has seen all of it; one over ours goes on with a finding."""
     with clamd(place, max_length="1M") as (unix, _):
         appliance = make()
-        appliance.domain("live.test", far.port)
+        appliance.domain("live.test", far.port, filtered=True)
         switch(appliance, "clamav", f'{{ enabled = true, socket = "{unix}", max_size = 3000000 }}')
         appliance.start()
         line = b"0123456789abcdef" * 4 + b"\r\n"
@@ -90,7 +90,7 @@ def test_clamd_limits(make: Callable[..., Appliance], far: SinkProcess, place: P
 def test_clamd_down(make: Callable[..., Appliance], far: SinkProcess, tmp_path: Path, if_down: str, code: str) -> None:
     """Nobody on the socket: the sender comes again, or the mail goes on with a finding."""
     appliance = make()
-    appliance.domain("live.test", far.port)
+    appliance.domain("live.test", far.port, filtered=True)
     switch(appliance, "clamav", f'{{ enabled = true, socket = "{tmp_path}/nobody.sock", if_down = "{if_down}" }}')
     appliance.start()
     with Client(appliance.smtp_port) as client:
@@ -101,7 +101,7 @@ def test_rspamd(make: Callable[..., Appliance], far: SinkProcess, place: Path) -
     """rspamd's score and symbols are a finding; its test string adds all that may be taken over; when it is down mail goes on."""
     gtube = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n"
     appliance = make()
-    appliance.domain("live.test", far.port)
+    appliance.domain("live.test", far.port, filtered=True)
     with rspamd(place) as port:
         switch(appliance, "rspamd", f'{{ enabled = true, url = "http://127.0.0.1:{port}/checkv2", factor = 0.5 }}')
         switch(appliance, "gtube", "{ reject_score = 0 }")
