@@ -65,8 +65,8 @@ def zones() -> Iterator[Zones]:
 
 
 def test_from_nothing_to_signed_mail(make: Callable[..., Appliance], zones: Zones, tmp_path: Any) -> None:
-    """A domain is added, published, proved and given keys by the command line while the appliance runs; what is then sent carries signatures that other
-    people's verifiers find good, and a lockdown record stops the second user and not the first."""
+    """A domain is added, published, proved and given keys by the command line while the appliance runs; what is then sent carries signatures that
+    other people's verifiers find good, and a lockdown record stops the second user and not the first."""
     port = free_port()
     with SinkProcess(tmp_path / "far.log", "--keep") as far:
         appliance = make(
