@@ -30,7 +30,6 @@ from jetmail.mail.reply import Reply
 from jetmail.outbound.demand import Demand
 from jetmail.outbound.tls import TlsMode
 
-
 MAX_MADE = 5_000
 
 
