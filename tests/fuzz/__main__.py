@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,24 +52,21 @@ def main(arguments: list[str]) -> int:
 
 def _direct(options: argparse.Namespace, names: list[str], out: Path) -> int:
     """Run the workers, `jobs` at once, and print a line for each. -> how many findings."""
-    print(f"{'target':<20} {'seconds':>8} {'inside':>8} {'executions':>11} {'MB':>8} {'s/100KB':>8}  findings")
-    waiting, running, found = list(names), [], 0  # type: ignore[var-annotated]
-    while waiting or running:
-        while waiting and len(running) < options.jobs:
-            name = waiting.pop(0)
-            command = [sys.executable, "-m", "tests.fuzz", name, "--worker", f"--seconds={options.seconds}", f"--seed={options.seed}", f"--out={out}"]
-            log = (out / f"{name}.log").open("wb")
-            process = subprocess.Popen([*command, *(["--guided"] if options.guided else [])], stdout=log, stderr=log)
-            running.append((name, process, time.monotonic()))
-        time.sleep(0.2)
-        for each in running[:]:
-            name, process, start = each
-            if process.poll() is None and time.monotonic() - start > options.seconds + GRACE:
-                process.kill()
-            if process.poll() is not None:
-                running.remove(each)
-                found += _tell(name, process.returncode, out)
-    return found
+    print(f"{'target':<20} {'seconds':>8} {'inside':>8} {'executions':>11} {'MB':>8} {'s/100KB':>8}  findings", flush=True)
+
+    def work(name: str) -> tuple[str, int]:
+        command = [sys.executable, "-m", "tests.fuzz", name, "--worker", f"--seconds={options.seconds}", f"--seed={options.seed}", f"--out={out}"]
+        with (out / f"{name}.log").open("wb") as log:
+            try:
+                done = subprocess.run(
+                    [*command, *(["--guided"] if options.guided else [])], stdout=log, stderr=log, timeout=options.seconds + GRACE, check=False
+                )
+            except subprocess.TimeoutExpired:
+                return name, -1
+        return name, done.returncode
+
+    with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+        return sum(_tell(name, status, out) for name, status in pool.map(work, names))
 
 
 def _tell(name: str, status: int, out: Path) -> int:

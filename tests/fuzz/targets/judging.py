@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
+from zope.interface import implementer
 
 from jetmail.classifier.classifier import Classifier, seed
 from jetmail.errors import UsageError
@@ -36,6 +37,7 @@ MAX_MESSAGES = 400  # in one house
 WAIT = 40  # seconds after which everything that waits has given up
 
 
+@implementer(ILogObserver)
 class _Faults:
     """What is logged as a failure."""
 
