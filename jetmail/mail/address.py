@@ -118,7 +118,9 @@ def _is_encoded(label: str) -> bool:
             return False
     except (ValueError, OverflowError):
         return False
-    return not decoded.isascii() and decoded.isprintable() and unicodedata.normalize("NFKC", decoded.lower()) == decoded
+    # Cherokee folds to its capitals (UTS 46), every other script to small letters, of which casefold() would lose some (ß, ς).
+    small = (unicodedata.normalize("NFKC", text) for text in (decoded.lower(), decoded.casefold()))
+    return not decoded.isascii() and decoded.isprintable() and decoded in small
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -150,3 +150,10 @@ def test_total_and_stable(text: str) -> None:
     assert parse(str(address)) == address
     assert isinstance(address, Address) and parse_domain(address.domain) == address.domain
     assert len(str(address).encode()) <= 254 and not set(str(address)) & set("\r\n\0")
+
+
+@pytest.mark.parametrize("domain", ["n\uab9e.example", "\u13ce\u13cf.example", "stra\xdfe.example", "\u03b1\u03c2.example"])
+def test_stored_spelling_reads_back(domain: str) -> None:
+    """Whatever script folds its letters which way, the A-labels we store are an address again."""
+    address = parse(f"a@{domain}")
+    assert parse(str(address)) == address
