@@ -7,7 +7,7 @@ Promises
   ASCII is carried as quoted-printable, as RFC 6522 section 4 allows.
 - It is marked as written by a machine (RFC 3834), so that no vacation program answers it. The caller sends it from the null sender (RFC 5321 4.5.5).
 
-Raises ValueError when the boundary occurs in the original (the caller draws another).
+Raises ValueError when the boundary occurs in the original or in what a peer said (the caller draws another).
 Obeys RFC 3461 (RET, ENVID, ORCPT), 3464, 3834, 6522, 6533.
 """
 
@@ -92,8 +92,6 @@ def subject(action: Action) -> str:
 
 def build(report: Report) -> bytes:
     """The whole message, header and body."""
-    if report.boundary.encode() in report.original:
-        raise ValueError("the boundary occurs in the original message")
     action = report.recipients[0].action
     header = [
         f"From: Mail Delivery System <MAILER-DAEMON@{report.reporting_mta}>",
@@ -108,6 +106,8 @@ def build(report: Report) -> bytes:
     parts = [_human(report, action), _machine(report)]
     if report.original:
         parts.append(_original(report))
+    if any(report.boundary.encode("ascii") in part for part in (report.original, *parts)):
+        raise ValueError("the boundary occurs in the original message or in what a peer said")
     opening = b"--" + report.boundary.encode("ascii") + CRLF
     body = b"".join(opening + part + CRLF for part in parts)
     return CRLF.join(_fold(line) for line in header) + CRLF * 2 + body + b"--" + report.boundary.encode("ascii") + b"--" + CRLF

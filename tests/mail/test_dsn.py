@@ -126,9 +126,12 @@ def test_lost_original() -> None:
 
 
 def test_boundary_in_original() -> None:
-    """A boundary that occurs in the original is refused."""
+    """A boundary that occurs in the original, or in what the other side said, is refused."""
     with pytest.raises(ValueError):
         dsn.build(report(original=ORIGINAL + b"--=_0123456789abcdef--\r\n", is_full=True))
+    item = RecipientStatus("ann@demo.test", Action.FAILED, "5.1.1", Reply(550, "5.1.1", "--=_0123456789abcdef"))
+    with pytest.raises(ValueError):
+        dsn.build(report(item))
 
 
 def test_several_recipients() -> None:
