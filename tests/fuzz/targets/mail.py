@@ -279,8 +279,8 @@ def bounce(octets: bytes) -> None:
         recipient = "ann@demo.test"
     item = dsn.RecipientStatus(recipient, dsn.Action.FAILED, "5.0.0", Reply(550, "", words[0]), words[1], words[2], words[0])
     for is_full in (False, True):
-        if b"=_0123456789abcdef" in original:
-            return
+        if b"=_0123456789abcdef" in octets:
+            return  # refused, and another drawn
         built = dsn.build(report(item, original=original, is_full=is_full, envid=words[3], to=recipient))
         assert built.isascii() and b"\n" not in built.replace(b"\r\n", b"") and max(map(len, built.split(b"\r\n"))) <= 998
         _, *parts = built.removesuffix(b"\r\n--=_0123456789abcdef--\r\n").split(b"--=_0123456789abcdef\r\n")
