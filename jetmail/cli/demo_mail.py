@@ -247,7 +247,7 @@ def _report(sample: Sample) -> bytes:
 
 
 def _empty(sample: Sample) -> bytes:
-    return f"From: {SENDER}\r\nDate: {formatdate()}\r\nSubject:\r\n\r\n".encode()
+    return _message(sample, "", "").as_bytes()
 
 
 def _dots(sample: Sample) -> bytes:
