@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz [TARGET...] [--seconds N] [--seed S] [--jobs J] [--guided] [--out DIR]`:
+"""`python -m tests.fuzz [TARGET...] [--seconds N] [--seed S] [--jobs J] [--guided | --grow] [--out DIR]`:
 every target in turn, and a table of what came of it.
 
 Each target runs in a process of its own, so one that eats the machine's memory ends alone. Findings are written to DIR, smaller than they were
@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--guided", action="store_true", help="led by coverage; needs atheris")
+    parser.add_argument("--grow", action="store_true", help="100 KB of every word and every two words, for what is not linear")
     parser.add_argument("--out", type=Path, default=None, help="where findings go (default: a new temporary directory)")
     parser.add_argument("--replay", type=Path, default=None, help="run one input through one target")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -59,7 +60,11 @@ def _direct(options: argparse.Namespace, names: list[str], out: Path) -> int:
         with (out / f"{name}.log").open("wb") as log:
             try:
                 done = subprocess.run(
-                    [*command, *(["--guided"] if options.guided else [])], stdout=log, stderr=log, timeout=options.seconds + GRACE, check=False
+                    [*command, *(["--guided"] if options.guided else ["--grow"] if options.grow else [])],
+                    stdout=log,
+                    stderr=log,
+                    timeout=options.seconds + GRACE,
+                    check=False,
                 )
             except subprocess.TimeoutExpired:
                 return name, -1
@@ -101,7 +106,8 @@ def _work(options: argparse.Namespace) -> int:
     from tests.fuzz import running
     from tests.fuzz.target import targets
 
-    keep(running.run(targets()[options.targets[0]], options.seconds, options.seed, options.out))
+    engine = running.grow if options.grow else running.run
+    keep(engine(targets()[options.targets[0]], options.seconds, options.seed, options.out))
     return 0
 
 

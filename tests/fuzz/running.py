@@ -154,5 +154,21 @@ def run(target: Target, seconds: float, seed: int, folder: Path | None = None, m
     return watch.tally
 
 
+def grow(target: Target, seconds: float, seed: int, folder: Path | None = None, size: int = 100_000) -> Tally:
+    """No accidents: every word of the target's language, every two of them, and each behind the beginning of a known input, `size` octets of it."""
+    watch = Watch(target, folder)
+    words = tuple(dict.fromkeys((*target.tokens, *mutation.COMMON)))
+    inputs = [(b"", one) for one in words] + [(b"", one + other) for one in words for other in words]
+    starts = list(target.seeds())[:40]
+    inputs += [(start[: start.find(word) + len(word)] if word in start else start, word) for start in starts for word in words]
+    Random(seed).shuffle(inputs)
+    end = monotonic() + seconds
+    for start, piece in inputs:
+        if monotonic() > end:
+            break
+        watch(start + piece * (size // len(piece)))
+    return watch.tally
+
+
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
