@@ -32,13 +32,17 @@ from tests.inbound.receiving import GTUBE, ROOT, House
 from tests.rules.bound import bound
 from tests.rules.samples import facts
 
-ON = ("greylist", "dnsbl", "uribl")  # rules that are off as shipped and need nothing but DNS and the store
+ON = (  # rules that are off as shipped and need nothing but DNS and the store; greylisting for one domain, because it lets nothing in at first
+    ("greylist", "enabled = false", 'domains = ["grey.test"]'),
+    ("dnsbl", "enabled = false", "enabled = true"),
+    ("uribl", "enabled = false", "enabled = true"),
+)
 MAX_MESSAGES = 400  # in one house
 WAIT = 40  # seconds after which everything that waits has given up
 
 
 @implementer(ILogObserver)
-class _Faults:
+class Faults:
     """What is logged as a failure."""
 
     def __init__(self) -> None:
@@ -66,9 +70,11 @@ class _Place:
 
 def _built() -> House:
     tables = (ROOT / "etc/rules.toml").read_text("utf-8").split("[[rule]]")
-    text = "[[rule]]".join(
-        part.replace("enabled = false", "enabled = true") if any(f'name = "{name}"' in part for name in ON) else part for part in tables
-    )
+    for name, off, on in ON:
+        place = next(place for place, table in enumerate(tables) if f'name = "{name}"' in table)
+        assert off in tables[place]
+        tables[place] = tables[place].replace(off, on)
+    text = "[[rule]]".join(tables)
     house = House(text, inline_limit=1 << 21)
     scores = Scores(house.chain.symbols)
     services = RuleServices(
@@ -83,6 +89,7 @@ def _built() -> House:
     )
     house.chain.bind(services)
     house.add_domain("tag.test", spam_action="tag", recipients="listed")
+    house.add_domain("grey.test")
     house.add_recipient("ann@tag.test")
     house.add_rule("block", conditions=json.dumps({"subjects": [{"subject_value": "^re:.*invoice", "match_type": "regex"}]}), uuid="one")
     house.add_rule("allow", conditions=json.dumps({"senders": [{"sender_value": "example.net", "match_type": "domain"}]}), uuid="two")
@@ -106,7 +113,7 @@ def chain(octets: bytes) -> None:
     content, records = split(octets)
     house = PLACE.get()
     lot = hashlib.blake2b(octets, digest_size=4).digest()
-    faults = _Faults()
+    faults = Faults()
     resolver = AnyResolver(records or list(RECORDS), stalls=lot[0] % 4 == 0)
     house.resolver.query = resolver.query  # type: ignore[method-assign]
     broken = house.chain.entries[lot[1] % len(house.chain.entries)] if lot[0] % 5 == 1 else None
@@ -129,7 +136,7 @@ def chain(octets: bytes) -> None:
 
 
 SENDERS = ("alice@example.org", "", "x@example.net", '"a b"@xn--mnchen-3ya.de', "bob@demo.test", "a@[192.0.2.1]")
-TO = (("bob@demo.test",), ("bob@demo.test", "ann@tag.test"), ("ann@tag.test",), tuple(f"r{turn}@demo.test" for turn in range(12)))
+TO = (("bob@demo.test",), ("bob@demo.test", "ann@tag.test"), ("ann@tag.test", "x@grey.test"), tuple(f"r{turn}@demo.test" for turn in range(12)))
 CLIENTS = ("192.0.2.7", "2001:db8::7", "8.8.4.7", "127.0.0.1", "10.0.0.1")
 
 
