@@ -116,7 +116,7 @@ _SCRIPT = re.compile(
 _MAIL = re.compile(rb"(?:[A-Za-z][A-Za-z0-9-]{1,40}: [^\r\n]{0,998}\r?\n(?:[ \t][^\r\n]{0,998}\r?\n)*){3}")
 
 _PROGRAM_EXTENSIONS = """
-    exe com scr pif cpl msi msp msc dll sys ocx drv jar apk app deb rpm pkg dmg run bin gadget application appx appxbundle msix xll ax efi
+    exe com scr pif cpl msi msp msc dll sys ocx drv jar apk app deb rpm pkg dmg gadget application appx appxbundle msix xll ax efi
     mst air chm hlp
 """
 _SCRIPT_EXTENSIONS = """
