@@ -83,4 +83,5 @@ def test_an_installed_wheel_boots_elsewhere(built: Path, tmp_path: Path) -> None
     with Appliance(tmp_path / "appliance", command=(str(environment / "bin" / "jetmail"),)) as appliance:
         appliance.start()
         assert appliance.rows("domain", "list") == []
-        assert appliance.stop() == 0
+        appliance.stop()
+        assert appliance.process is not None and appliance.process.returncode == 0
