@@ -9,6 +9,7 @@ would be, because its work is done on the processors that are measured.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -70,14 +71,18 @@ class Zone:
 
 
 def serve(port: int, records: dict[str, list[str]]) -> None:
-    """Until the process is ended."""
-    zone = Zone(records)
+    """Until the process is ended, or the one that started it has gone."""
+    zone, parent = Zone(records), os.getppid()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         door.bind(("127.0.0.1", port))
+        door.settimeout(5)
         print("names ready", flush=True)
-        while True:
-            query, address = door.recvfrom(4096)
+        while os.getppid() == parent:
+            try:
+                query, address = door.recvfrom(4096)
+            except TimeoutError:
+                continue
             if (reply := zone.answer(query)) is not None:
                 door.sendto(reply, address)
 
