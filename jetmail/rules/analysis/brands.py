@@ -14,7 +14,8 @@ from typing import NamedTuple
 from jetmail.rules.analysis import hosts, letters
 
 _WORD = re.compile(r"[a-z0-9]+")
-_RAW_WORD = re.compile(r"[^\W_]+")
+_LONG_WORD = re.compile(r"[^\W_]{5,}")
+_MAX_HARMLESS = 16_384
 _OPEN_SUFFIXES = frozenset({"com", "net", "org", "io", "eu", "bank", "int", "gov"})
 # Words a company writes beside its name when it writes to customers.
 _OFFICIAL = frozenset(
@@ -52,7 +53,7 @@ class Sighting(NamedTuple):
 
 
 class Brands:
-    """The brands of etc/maps/brands.toml: name -> its domains, a text. Immutable once made."""
+    """The brands of etc/maps/brands.toml: name -> its domains, a text. Their answers never change; what is kept only makes them quick."""
 
     def __init__(self, table: Mapping[str, str]) -> None:
         self._domains: dict[str, frozenset[str]] = {}
@@ -78,6 +79,7 @@ class Brands:
             if len(joined) >= 5:
                 self._skeletons.setdefault(letters.skeleton(joined), name)
         self._hosts = lru_cache(maxsize=4096)(self._in_host)
+        self._harmless: set[str] = set()  # what stood between blanks elsewhere and imitates nobody: most words of any language
 
     def owns(self, name: str, domain: str) -> bool:
         """Whether mail or links of that brand may come from that domain."""
@@ -123,11 +125,17 @@ class Brands:
 
     def _imitated(self, text: str) -> str:
         """The brand a word imitates without being it, '' for none."""
-        for word in set(_RAW_WORD.findall(text)):
-            if 5 <= len(word) <= 24:
-                brand = self._skeletons.get(letters.skeleton(word))
-                if brand is not None and word.lower() not in self._joined and not word.isdigit():
-                    return brand
+        harmless = self._harmless
+        for piece in set(text.split()) - harmless:
+            for word in _LONG_WORD.findall(piece):
+                if len(word) <= 24:
+                    brand = self._skeletons.get(letters.skeleton(word))
+                    if brand is not None and word.lower() not in self._joined and not word.isdigit():
+                        return brand
+            if len(piece) <= 30:
+                if len(harmless) >= _MAX_HARMLESS:
+                    harmless.clear()
+                harmless.add(piece)
         return ""
 
     def imitated_in(self, text: str) -> str:

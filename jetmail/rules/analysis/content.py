@@ -33,10 +33,9 @@ class SeenLink(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """`text` is folded (rules.analysis.letters) and cut. `urls`: every address once, of links, forms and plain text; `links` those of HTML.
-    `letters`: how
-    many characters a person sees; `hidden_letters` how many there are besides. `name` and `domain` are those of the header From, '' where
-    there is none.
+    """`text` is folded (rules.analysis.letters) and cut, its white space single blanks. `urls`: every address once, of links, forms and plain text;
+    `links` those of HTML. `letters`: how many characters a person sees; `hidden_letters` how many there are besides. `name` and `domain` are those
+    of the header From, '' where there is none.
     `is_list`: it says that a mailing list sent it.
     `answers`: addresses that links offer to write to, lower case."""
 
@@ -95,11 +94,11 @@ def read_content(message: Message) -> Content:
     address = mailbox.address if mailbox is not None else None
     replies = tuple(box for box in parse_mailboxes(message.value(b"reply-to"))[0] if box.address is not None) if message.value(b"reply-to") else ()
     subject = message.subject
-    cut = text[:MAX_TEXT]
+    words = text[:MAX_TEXT].split()
     return Content(
         structure=structure,
-        text=letters.folded(cut),
-        letters=max(0, _size(cut) - hidden),
+        text=letters.folded(" ".join(words)),
+        letters=max(0, len("".join(words)) - hidden),
         hidden_letters=hidden,
         html=tuple(part for part, _ in structure.pages),
         links=tuple(links),

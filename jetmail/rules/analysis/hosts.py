@@ -17,7 +17,8 @@ from publicsuffixlist import PublicSuffixList
 from jetmail.mail.address import display_domain
 
 _URL = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]{0,15}):(?:[/\\]{0,4})([^/\\?#]*)(.*)", re.DOTALL)
-_IN_TEXT = re.compile(r"(?:https?://|www\.)[^\s<>\"'()\[\]{}|^`\u00a0\u2000-\u206f]{3,2000}", re.IGNORECASE)
+# Begins with a set of letters and minds case by itself, so that a search hurries from one 'h' or 'w' to the next.
+_IN_TEXT = re.compile(r"[hHwW](?:(?<=[hH])[tT][tT][pP][sS]?://|(?<=[wW])[wW][wW]\.)[^\s<>\"'()\[\]{}|^`\u00a0\u2000-\u206f]{3,2000}")
 _HOST_IN_TEXT = re.compile(
     r"(?:https?://)?(?:www\d?\.)?((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}[a-z]{2,18})(?![a-z0-9@.-])(?:[/?#:]\S*)?", re.IGNORECASE
 )
@@ -56,7 +57,7 @@ def suffix(host: str) -> str:
 
 def parse_url(raw: str) -> Url | None:
     """An absolute address of the web, None for anything else (mailto:, cid:, a relative one, nonsense)."""
-    text = raw.translate(_NOISE).strip()
+    text = (raw if raw.isascii() and raw.isprintable() else raw.translate(_NOISE)).strip()
     if text.startswith("//"):
         text = "http:" + text
     found = _URL.match(text)

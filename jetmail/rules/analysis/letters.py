@@ -27,6 +27,8 @@ _HAS_OTHER = re.compile(f"[{_OTHER}]")
 _STYLED = re.compile("[\U0001d400-\U0001d7ff\uff21-\uff3a\uff41-\uff5a\u24b6-\u24e9\U0001f110-\U0001f189]")
 _PICTURE = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff\u2190-\u21ff\u25a0-\u25ff]")
 _COMBINING = re.compile("[\u0300-\u036f]")
+_CUTTING = "\u00ad\u200b\u2060\u2062\u2063\u2064\ufeff\u180e\u034f"  # of which _INSIDE speaks
+_BEYOND = re.compile("[^\x00-\xff]+")
 
 _PAIRS = (
     "аa еe оo рp сc уy хx іi јj ѕs ԁd ԛq ԝw һh кk мm нh вb тt гr пn АA ВB ЕE КK МM НH ОO РP СC ТT УY ХX ІI ЈJ ЅS ԌG αa βb εe "
@@ -49,7 +51,7 @@ def folded(text: str) -> str:
     return text.lower()
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def skeleton(word: str) -> str:
     """A word as the eye takes it: two words that look alike have the same one. Not for showing."""
     if word.isascii():
@@ -59,19 +61,28 @@ def skeleton(word: str) -> str:
     return text.replace("rn", "m").replace("vv", "w").replace("cl", "d").replace("i", "l")
 
 
+def beyond_latin1(text: str) -> str:
+    """The characters of a text that Latin-1 has not, in order: the few that have to be looked at for most of what is asked here."""
+    try:
+        text.encode("latin-1")  # answers for plain text at the price of copying it
+    except UnicodeEncodeError:
+        return "".join(_BEYOND.findall(text))
+    return ""
+
+
 def mixed_words(text: str) -> int:
     """How many places within a word go from the Latin alphabet to one whose letters pass for it. Text that is wholly in another has none."""
-    return len(_MIXED.findall(text)) if not text.isascii() and _HAS_OTHER.search(text) else 0
+    return len(_MIXED.findall(text)) if not text.isascii() and _HAS_OTHER.search(beyond_latin1(text)) else 0
 
 
 def invisible_inside(text: str) -> int:
     """How many words of Latin letters are cut by something invisible."""
-    return len(_INSIDE.findall(text)) if not text.isascii() else 0
+    return len(_INSIDE.findall(text)) if not text.isascii() and any(cutting in text for cutting in _CUTTING) else 0
 
 
 def styled(text: str) -> int:
     """How many characters are letters of an alphabet made for formulas, forms or circles."""
-    return len(_STYLED.findall(text)) if not text.isascii() else 0
+    return len(_STYLED.findall(beyond_latin1(text))) if not text.isascii() else 0
 
 
 def pictures(text: str) -> int:

@@ -39,9 +39,9 @@ class Wording:
         return frozenset(self._theme_of)
 
     def themes(self, text: str) -> dict[str, int]:
-        """How many expressions of each theme are found in a folded text."""
+        """How many expressions of each theme are found in a folded text whose white space is single blanks."""
         found: dict[str, int] = {}
-        for index in self._set.Match(" ".join(text[:MAX_TEXT].split())) or ():
+        for index in self._set.Match(text[:MAX_TEXT]) or ():
             theme = self._theme_of[index]
             found[theme] = found.get(theme, 0) + 1
         return found

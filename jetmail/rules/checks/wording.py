@@ -64,7 +64,8 @@ class Wording(ContentRule):
     def note(self, notes: Notes, facts: Facts, policy: Policy, message: Message) -> None:
         """See the class."""
         content = message.once(read_content)
-        themes = self.maps.wording.themes(f"{letters.folded(content.name)}: {content.folded_subject} . {content.text}")
+        head = " ".join(f"{letters.folded(content.name)}: {content.folded_subject} .".split())
+        themes = self.maps.wording.themes(f"{head} {content.text}")
         dilution = 0.6 if len(content.structure.text) > LONG else 1.0
         for theme, count in themes.items():
             word = f"WORDING_{theme.upper()}"
