@@ -30,6 +30,7 @@ HEADER_OCTETS = 2_500
 TEXT_OCTETS = 3_500
 MAX_DIGESTED = 1024 * 1024  # octets of the body that say which message it is
 MAX_FEATURES = HEADER_OCTETS + TEXT_OCTETS
+_FIRST_LOOK = TEXT_OCTETS * 5 // 4  # characters that nearly always hold so many once white space is single
 _FIELD_OCTETS = 600  # of one field: a long To or a signature must not push out the rest
 
 # Written by whoever receives, not by whoever sends; and the opinions of other filters, which may be forged and are not there on other days.
@@ -76,8 +77,11 @@ def header_octets(message: Message, hostname: str = "") -> bytes:
 
 def text_octets(message: Message) -> bytes:
     """What of subject and text takes part: decoded, tags cut out, white space as single blanks."""
-    text = message.structure.text[: TEXT_OCTETS * 4]
-    words = " ".join(text.split())[:TEXT_OCTETS]
+    text = message.structure.text
+    words = " ".join(text[:_FIRST_LOOK].split())
+    if len(words) < TEXT_OCTETS and len(text) > _FIRST_LOOK:
+        words = " ".join(text[: TEXT_OCTETS * 4].split())
+    words = words[:TEXT_OCTETS]
     return f"{message.subject[:300]}\n{words}".encode("utf-8", "replace")[:TEXT_OCTETS]
 
 

@@ -102,6 +102,9 @@ def _word(encoding: str, content: str) -> bytes:
 
 def from_base64(octets: bytes) -> bytes:
     """Base64 with its garbage ignored and its padding repaired; a lone last character is dropped."""
-    clean = _NOT_BASE64.sub(b"", octets)
+    try:
+        return binascii.a2b_base64(octets.replace(b"\r\n", b""), strict_mode=True)  # as nearly all of it is
+    except binascii.Error:
+        clean = _NOT_BASE64.sub(b"", octets)
     extra = len(clean) % 4
     return binascii.a2b_base64(clean[: len(clean) - 1] if extra == 1 else clean + b"=" * (-len(clean) % 4))

@@ -83,7 +83,7 @@ class Edits(NamedTuple):
 class Message:
     """See the module. `size` is that of the whole content."""
 
-    __slots__ = ("_fields", "_from", "_pieces", "_read", "_rest", "_structure", "head_size", "octets", "size", "too_large")
+    __slots__ = ("_fields", "_from", "_pieces", "_read", "_rest", "_structure", "_subject", "head_size", "octets", "size", "too_large")
 
     def __init__(
         self,
@@ -98,6 +98,7 @@ class Message:
         self._pieces = pieces
         self._fields: tuple[tuple[bytes, bytes], ...] | None = None
         self._from: From | None = None
+        self._subject: str | None = None
         self._structure: Structure | None = None
         self._read: dict[Callable[[Message], Any], Any] = {}
         end = _END.search(octets, 0, MAX_HEADER + 4)
@@ -161,7 +162,9 @@ class Message:
     @property
     def subject(self) -> str:
         """Decoded, at most MAX_SUBJECT characters."""
-        return self.text(b"subject")[:MAX_SUBJECT]
+        if self._subject is None:
+            self._subject = self.text(b"subject")[:MAX_SUBJECT]
+        return self._subject
 
     @property
     def message_id(self) -> str:
