@@ -4,7 +4,8 @@
 `after` stands in a later layer and sees their opinions. Within a layer the order is that of the file.
 
 `Judge.ask` asks one stage. Promises
-- A rule that answers at once costs a call and nothing else: no Deferred exists unless a rule returns an awaitable.
+- A rule that answers at once costs a call and nothing else: no Deferred exists unless a rule returns an awaitable. An awaitable whose answer is
+  there as soon as it is asked for holds nobody up, and no time-out is set for it.
 - Rules of a layer that wait do so at the same time, each under its own time-out; the opinions come back in the order of the chain,
   whoever answered first, and are the same whatever the timing.
 - A rule that raises, takes too long or answers with something that is no Verdict has said what its `on_error` says: a deferral (reason 'fault')
@@ -218,7 +219,10 @@ class _Asking:
     def _said(self, entry: Entry, index: int | None, verdict: Any) -> None:
         if type(verdict) is not Verdict and inspect.isawaitable(verdict):
             waiting: Deferred[Any] = verdict if isinstance(verdict, Deferred) else Deferred.fromCoroutine(_awaited(verdict))
-            self._waiting.append((entry, index, waiting.addTimeout(entry.timeout, self._clock)))
+            if waiting.called and not waiting.paused:  # all it would have waited for was at hand, as DNS answers mostly are
+                waiting.addCallbacks(lambda answer: self._add(entry, index, answer), lambda failure: self._add(entry, index, _failed(entry, failure)))
+            else:
+                self._waiting.append((entry, index, waiting.addTimeout(entry.timeout, self._clock)))
         else:
             self._add(entry, index, verdict)
 

@@ -141,16 +141,18 @@ class Authentication(Rule):
         signatures = dkim.read(message.fields, self._limits)
         chain = arc.read(message.fields)
         bodies = await _hashed(message, dkim.forms(signatures) | arc.forms(chain), services.executor)
-        header = HeaderForms(message.fields)
-        dkim_asked = Deferred.fromCoroutine(dkim.verify(budget, header, signatures, bodies, facts.time, self._limits))
-        arc_asked = Deferred.fromCoroutine(arc.verify(budget, header, chain, bodies, self._limits))
+        dkim_asked = arc_asked = None
+        if signatures or chain.message is not None or chain.problem:
+            header = HeaderForms(message.fields)
+            dkim_asked = Deferred.fromCoroutine(dkim.verify(budget, header, signatures, bodies, facts.time, self._limits))
+            arc_asked = Deferred.fromCoroutine(arc.verify(budget, header, chain, bodies, self._limits))
         spf_found = await spf_asked if spf_asked is not None else None
-        dkim_found = tuple(await dkim_asked)
+        dkim_found = tuple(await dkim_asked) if dkim_asked is not None else ()
         published = await published_asked
         sample = zlib.crc32(message.header) % 100
         judged = spf_found if spf_found is not None else Spf(SpfResult.NONE)
         dmarc_found = await dmarc.judge(budget, self._suffixes, author, published, judged, dkim_found, sample)
-        arc_found = await arc_asked
+        arc_found = await arc_asked if arc_asked is not None else Arc(ArcResult.NONE)
         iprev_found = await iprev_asked if iprev_asked is not None else None
         results = authres.results(services.hostname, spf_found, iprev_found, dkim_found, arc_found, dmarc_found, facts.client.address)
         headers = [f"Authentication-Results: {results}"]
