@@ -23,6 +23,8 @@ TTL = 86_400
 _HEADER = struct.Struct("!HHHHHH")
 _RECORD = struct.Struct("!HHHIH")
 _POINTER = 0xC00C  # the name that was asked
+# The SOA of the root, without which nobody may keep a negative answer (RFC 2308 5).
+_NOTHING = b"\0" + struct.pack("!HHIH", 6, 1, TTL, 22) + b"\0\0" + struct.pack("!IIIII", 1, TTL, TTL, TTL, TTL)
 
 
 def encoded(name: str) -> bytes:
@@ -67,7 +69,8 @@ class Zone:
         question = query[12 : end + 5]
         count, records = self._answers.get(question.lower()[:-4] + question[-4:], (0, b""))
         code = 0 if question[:-4].lower() in self._names else 3
-        return _HEADER.pack(int.from_bytes(query[:2], "big"), 0x8580 | code, 1, count, 0, 0) + question + records
+        authority = b"" if count else _NOTHING
+        return _HEADER.pack(int.from_bytes(query[:2], "big"), 0x8580 | code, 1, count, bool(authority), 0) + question + records + authority
 
 
 def serve(port: int, records: dict[str, list[str]]) -> None:

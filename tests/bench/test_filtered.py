@@ -39,6 +39,7 @@ def test_names() -> None:
     assert ask("sender.test", "A").answer[0][0].address == "127.0.0.1"
     assert ask("sender.test", "MX").rcode() == dns.rcode.NOERROR
     assert ask("other.test", "A").rcode() == dns.rcode.NXDOMAIN
+    assert ask("other.test", "A").authority[0][0].minimum == names.TTL
     assert zone.answer(b"") is None
 
 
