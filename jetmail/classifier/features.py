@@ -54,7 +54,14 @@ def extract(message: Message, hostname: str = "") -> Features:
     header = _grams(header_octets(message, hostname), _HEADER_SALT)
     text = _grams(text_octets(message), _TEXT_SALT)
     text += np.uint32(HALF)
-    return np.concatenate((header, text))
+    found = np.concatenate((header, text))
+    if len(found):
+        found.sort()
+        keep = np.empty(len(found), np.bool_)
+        keep[0] = True
+        np.not_equal(found[1:], found[:-1], out=keep[1:])
+        found = found[keep]
+    return found
 
 
 def text_only(features: Features) -> Features:
@@ -121,16 +128,16 @@ def unpack(octets: bytes) -> Features:
 
 
 def _grams(octets: bytes, salt: np.uint32) -> Features:
+    """Every four octets in a row as one number, hashed; in no order."""
     if len(octets) < 4:
         return np.zeros(0, np.uint32)
-    single = np.frombuffer(octets, np.uint8).astype(np.uint32)
-    grams = single[:-3] | (single[1:-2] << 8) | (single[2:-1] << 16) | (single[3:] << 24)
-    hashed: Features = (((grams ^ salt) * _MULTIPLIER) >> _SHIFT).astype(np.uint32, copy=False)
-    hashed.sort()
-    keep = np.empty(len(hashed), np.bool_)
-    keep[0] = True
-    np.not_equal(hashed[1:], hashed[:-1], out=keep[1:])
-    return hashed[keep]
+    # Numbers that begin at the octets 0, 4, 8 ..., at 1, 5, 9 ..., and so on: read as they lie.
+    rows = [np.frombuffer(octets, "<u4", (len(octets) - start) >> 2, start) for start in range(min(4, len(octets) - 3))]
+    hashed: Features = np.concatenate(rows).astype(np.uint32, copy=False)
+    hashed ^= salt
+    hashed *= _MULTIPLIER
+    hashed >>= _SHIFT
+    return hashed
 
 
 def _fields(message: Message, hostname: str) -> list[bytes]:
