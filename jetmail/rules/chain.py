@@ -17,8 +17,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -217,8 +218,8 @@ class _Asking:
         ]
 
     def _said(self, entry: Entry, index: int | None, verdict: Any) -> None:
-        if type(verdict) is not Verdict and inspect.isawaitable(verdict):
-            waiting: Deferred[Any] = verdict if isinstance(verdict, Deferred) else Deferred.fromCoroutine(_awaited(verdict))
+        if type(verdict) is not Verdict and (type(verdict) is CoroutineType or inspect.isawaitable(verdict)):
+            waiting: Deferred[Any] = verdict if isinstance(verdict, Deferred) else Deferred.fromCoroutine(_coroutine(verdict))
             if waiting.called and not waiting.paused:  # all it would have waited for was at hand, as DNS answers mostly are
                 waiting.addCallbacks(lambda answer: self._add(entry, index, answer), lambda failure: self._add(entry, index, _failed(entry, failure)))
             else:
@@ -243,6 +244,10 @@ class _Asking:
             verdict = _failed(entry, Failure(TypeError(f"answered {type(verdict).__name__}, not a Verdict")))
         if verdict is not NO_OPINION:
             self._opinions.append(Opinion(entry.name, entry.order, entry.kind, entry.level, index, verdict))
+
+
+def _coroutine(awaitable: Awaitable[Any]) -> Coroutine[Deferred[Any], Any, Any]:
+    return awaitable if isinstance(awaitable, CoroutineType) else _awaited(awaitable)
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:

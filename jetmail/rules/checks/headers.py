@@ -23,6 +23,10 @@ from jetmail.rules.symbols import symbols
 DAY = 86_400
 MAX_DATE = 200
 
+_PLAIN_DATE = re.compile(
+    r"(?:[A-Za-z]{3}, )?(\d\d?) ([A-Z][a-z][a-z]) ((?:19|20)\d\d) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)([0-5]\d)(?: \([A-Z]{1,5}\))?", re.ASCII
+)
+_MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _MESSAGE_ID = re.compile(r"<[^<>@\s]+@[^<>@\s]+>")
 _IN_COMMENT = re.compile(r"\([^()]*\)")
 _NUMERIC = re.compile(r"\[?\d{1,3}(?:[.-]\d{1,3}){3}\]?")
@@ -103,6 +107,8 @@ class Headers(ContentRule):
         if written is None:
             notes.add("DATE_INVALID", value[:100])
             return
+        if facts.time - 7 * DAY <= written <= facts.time + DAY:
+            return
         # A message may be judged long after it came (from a file, out of quarantine): its own Received fields are the clock then.
         stamps = (_when(each.rpartition(b";")[2].decode("latin-1")) for each in message.values(b"received")[:3])
         clocks = [facts.time, *(at for at in stamps if at is not None)]
@@ -182,6 +188,13 @@ class Headers(ContentRule):
 
 def _when(value: str) -> float | None:
     """A date of a header field as epoch seconds, None when it is none."""
+    if plain := _PLAIN_DATE.fullmatch(value):  # as nearly all are: read in a quarter of the time
+        day, month, year, hour, minute, second, sign, east, more = plain.groups()
+        try:
+            local = datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+            return local.timestamp() - (int(east) * 3600 + int(more) * 60) * (-1 if sign == "-" else 1)
+        except (ValueError, KeyError):
+            pass
     try:
         date = parsedate_to_datetime(value.strip()[:MAX_DATE])
     except Exception:  # the library's own faults on hostile dates (IndexError, OverflowError, TypeError besides ValueError)
