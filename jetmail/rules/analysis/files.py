@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from jetmail.mail import archive, encoded, filetype
 from jetmail.mail.archive import Listing
@@ -29,18 +30,19 @@ _SHOWN = frozenset(
     """.split()
 )
 _PDF_NAME = re.compile(rb"#([0-9a-fA-F]{2})")
-_PDF_MARKS = (
-    (b"/JavaScript", "script"),
-    (b"/JS", "script"),
-    (b"/Launch", "launch"),
-    (b"/Encrypt", "locked"),
-    (b"/EmbeddedFile", "embedded"),
-    (b"/RichMedia", "embedded"),
-    (b"/OpenAction", "opens"),
-    (b"/AA", "opens"),
-    (b"/SubmitForm", "form"),
-)
-_PDF_END = re.compile(rb"[\s/<>\[\]()]")
+_PDF_MARKS = {
+    b"JavaScript": "script",
+    b"JS": "script",
+    b"Launch": "launch",
+    b"Encrypt": "locked",
+    b"EmbeddedFile": "embedded",
+    b"RichMedia": "embedded",
+    b"OpenAction": "opens",
+    b"AA": "opens",
+    b"SubmitForm": "form",
+}
+_PDF_MARK = re.compile(rb"/(%s)(?![^\s/<>\[\]()])" % b"|".join(_PDF_MARKS))
+MAX_MARKS = 10_000
 _RTF_OBJECT = re.compile(rb"\\obj(?:data|update|autlink|link|class)\b|\\ddeauto|\\object\b", re.IGNORECASE)
 _RELATION = re.compile(rb"<Relationship\b[^>]{0,1000}>", re.IGNORECASE)
 _FETCHED = re.compile(rb"attachedTemplate|oleObject|/frame", re.IGNORECASE)
@@ -154,15 +156,8 @@ def _ole(kind: Kind, data: bytes, traits: set[str]) -> Kind:
 def _pdf(data: bytes, traits: set[str]) -> None:
     if b"#" in data:
         data = _PDF_NAME.sub(lambda found: bytes((int(found[1], 16),)), data)
-    for mark, trait in _PDF_MARKS:
-        place = data.find(mark)
-        for _ in range(50):
-            if place < 0:
-                break
-            if _PDF_END.match(data[place + len(mark) : place + len(mark) + 1] or b" "):
-                traits.add(trait)
-                break
-            place = data.find(mark, place + 1)
+    for found in islice(_PDF_MARK.finditer(data), MAX_MARKS):
+        traits.add(_PDF_MARKS[found[1]])
 
 
 def _page(kind: Kind, data: bytes, part: Part, traits: set[str]) -> None:

@@ -70,6 +70,7 @@ class Urls(ContentRule):
         if not content.urls:
             return
         places = self.maps.places
+        redirectors = tuple(places.redirectors)
         own = content.registered
         seen: set[str] = set()
         hosted = 0
@@ -86,7 +87,7 @@ class Urls(ContentRule):
             if url.port and url.port not in (80, 443, 8080, 8443):
                 notes.add("URL_PORT", f"{url.host}:{url.port}")
             place = url.host + rest
-            if any(place.startswith(each) for each in places.redirectors):
+            if place.startswith(redirectors):
                 notes.add("URL_REDIRECTOR", place[:100])
             elif len(rest) > 12 and _NESTED.search(rest[:500]):
                 notes.add("URL_NESTED", place[:100])
