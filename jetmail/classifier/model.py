@@ -80,26 +80,28 @@ def counted(spam: int, ham: int, is_spam: bool, undoes: bool) -> tuple[int, int]
     return max(0, spam), max(0, ham)
 
 
-def _first_pace() -> Weights:
-    return np.full(SIZE, FIRST_PACE, np.float32)
+def _zeros() -> Weights:
+    """All zero, which takes memory only where somebody writes another number."""
+    return np.zeros(SIZE, np.float32)
 
 
 @dataclass(slots=True, eq=False)
 class Model:
-    """Weights, their pace, what is repeated, and what is known of them. `seq`: the last step of `journal` (its identity) that is in the weights."""
+    """Weights, their pace (zero stands for FIRST_PACE), what is repeated, and what is known of them. `seq`: the last step of `journal` (its identity)
+    that is in the weights."""
 
     weights: Weights
     spam: int = 0
     ham: int = 0
     seq: int = 0
     journal: str = ""
-    pace: Weights = field(default_factory=_first_pace)
+    pace: Weights = field(default_factory=_zeros)
     memory: Memory = field(default_factory=Memory)
 
     @classmethod
     def empty(cls) -> Model:
         """One that knows nothing."""
-        return cls(np.zeros(SIZE, np.float32))
+        return cls(_zeros())
 
     def logits(self, found: Features) -> tuple[float, float]:
         """What header and text say: above zero is spam, 0.0 where there are no features."""
@@ -123,7 +125,7 @@ class Model:
 
     def _learn(self, found: Features, is_spam: bool) -> None:
         for part in halves(found):
-            weights, pace = self.weights[part], self.pace[part]
+            weights, pace = self.weights[part], _moved(self.pace[part])
             adjust(weights, pace, is_spam)
             self.weights[part], self.pace[part] = weights, pace
 
@@ -133,7 +135,7 @@ class Model:
 
     def dump(self) -> bytes:
         """Octets to keep; takes up to 100 ms."""
-        return _packed(self, _EXACT, self.weights.astype("<f4").tobytes() + self.pace.astype("<f4").tobytes() + self.memory.dump())
+        return _packed(self, _EXACT, self.weights.astype("<f4").tobytes() + _moved(self.pace).astype("<f4").tobytes() + self.memory.dump())
 
     def dump_seed(self) -> bytes:
         """Octets to ship: weights in 255 steps, compressed. What it loads as counts as nothing learnt, of no journal."""
@@ -161,7 +163,8 @@ def load(octets: bytes) -> Model:
     pace = np.frombuffer(body, "<f4", SIZE, 4 * SIZE).astype(np.float32)
     if not np.isfinite(weights).all() or not np.isfinite(pace).all() or not (pace > 0).all():
         raise DamagedError("a model has weights that are no numbers")
-    return Model(weights, spam, ham, seq, journal.rstrip(b"\0").decode("ascii", "replace"), pace, Memory.load(bytes(body[8 * SIZE :])))
+    memory = Memory.load(bytes(body[8 * SIZE :]))
+    return Model(_sparse(weights, 0.0), spam, ham, seq, journal.rstrip(b"\0").decode("ascii", "replace"), _sparse(pace, FIRST_PACE), memory)
 
 
 def _seeded(body: memoryview) -> Weights:
@@ -172,7 +175,20 @@ def _seeded(body: memoryview) -> Weights:
         raise DamagedError(f"a seed does not unpack: {error}") from None
     if len(steps) != SIZE:
         raise DamagedError("a seed of another size")
-    return np.frombuffer(steps, np.int8).astype(np.float32) * np.float32(_SEED_STEP)
+    return _sparse(np.frombuffer(steps, np.int8) * np.float32(_SEED_STEP), 0.0)
+
+
+def _moved(pace: Weights) -> Weights:
+    """A pace as it counts: what never moved has the first."""
+    return np.where(pace == 0, np.float32(FIRST_PACE), pace)
+
+
+def _sparse(values: Weights, usual: float) -> Weights:
+    """The values with zero in place of `usual`, in memory only where there are others."""
+    made = _zeros()
+    others = np.flatnonzero(values != np.float32(usual))
+    made[others] = values[others]
+    return made
 
 
 def _packed(model: Model, encoding: int, body: bytes) -> bytes:
