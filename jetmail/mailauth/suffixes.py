@@ -5,25 +5,30 @@ Names here are as mail.address spells domains: lower-case A-labels. Nothing is r
 
 from __future__ import annotations
 
+from functools import cache
+
 from publicsuffixlist import PublicSuffixList
 
 MAX_REMEMBERED = 20_000
 
 
+@cache
+def public_suffix_list() -> PublicSuffixList:
+    """The list, read when somebody first asks (30 ms, 2 MB), one for all."""
+    return PublicSuffixList()
+
+
 class PublicSuffixes:
-    """The list, read when first asked (30 ms, 2 MB), and what it was asked."""
+    """What the list was asked."""
 
     def __init__(self) -> None:
-        self._list: PublicSuffixList | None = None
         self._known: dict[str, str] = {}
 
     def organisational(self, domain: str) -> str:
         """`example.co.uk` of `mail.example.co.uk`. A public suffix itself, or what is no name, is its own."""
         known = self._known.get(domain)
         if known is None:
-            if self._list is None:
-                self._list = PublicSuffixList()
             if len(self._known) >= MAX_REMEMBERED:
                 self._known.clear()
-            known = self._known[domain] = self._list.privatesuffix(domain) or domain
+            known = self._known[domain] = public_suffix_list().privatesuffix(domain) or domain
         return known

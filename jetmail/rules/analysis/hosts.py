@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from publicsuffixlist import PublicSuffixList
-
 from jetmail.mail.address import display_domain
+from jetmail.mailauth.suffixes import public_suffix_list
 
 _URL = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]{0,15}):(?:[/\\]{0,4})([^/\\?#]*)(.*)", re.DOTALL)
 # Begins with a set of letters and minds case by itself, so that a search hurries from one 'h' or 'w' to the next.
@@ -38,21 +37,16 @@ class Url(NamedTuple):
     address: bool
 
 
-@cache
-def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList()
-
-
 @lru_cache(maxsize=8192)
 def registrable(host: str) -> str:
     """The registered domain a host belongs to; the host itself when it is a public suffix or has no dot."""
-    return _suffixes().privatesuffix(host) or host
+    return public_suffix_list().privatesuffix(host) or host
 
 
 @lru_cache(maxsize=4096)
 def suffix(host: str) -> str:
     """The public suffix of a host."""
-    return _suffixes().publicsuffix(host) or ""
+    return public_suffix_list().publicsuffix(host) or ""
 
 
 def parse_url(raw: str) -> Url | None:
@@ -149,7 +143,7 @@ def host_shown(label: str) -> str:
     if "." not in label or len(label) > 500 or " " in label or "@" in label:
         return ""
     found = _HOST_IN_TEXT.fullmatch(label)
-    return found[1] if found is not None and _suffixes().publicsuffix(found[1], accept_unknown=False) else ""
+    return found[1] if found is not None and public_suffix_list().publicsuffix(found[1], accept_unknown=False) else ""
 
 
 def is_public(address: str) -> bool:
