@@ -16,8 +16,9 @@ import binascii
 import re
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-import nh3
 from twisted.internet.defer import Deferred
 
 from jetmail.actions import access, messages
@@ -40,20 +41,27 @@ MAX_ALL_PICTURES = 2 * 1024 * 1024
 
 _CONTENT_ID = re.compile(rb"^content-id:[ \t]*(?:\r?\n[ \t]+)?<?([^>\s]{1,250})", re.IGNORECASE | re.MULTILINE)
 _SIGNATURES = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF87a", "gif"), (b"GIF89a", "gif"))
-_CLEANER = nh3.Cleaner(
-    tags={*showing.BLOCKS, *showing.INLINE, "img"},
-    attributes={
-        "*": {"style", "align", "valign", "dir", "class", "title"},
-        "td": {"colspan", "rowspan", "width"},
-        "th": {"colspan", "rowspan", "width"},
-        "table": {"border", "cellpadding", "cellspacing", "width"},
-        "img": {"src", "alt"},
-    },
-    url_schemes={"data"},
-    attribute_filter=lambda tag, name, value: value if name != "src" or value.startswith("data:image/") else None,
-    filter_style_properties=set(showing.PROPERTIES),
-    link_rel=None,
-)
+
+
+@cache
+def _cleaner() -> Any:
+    """Made for the first message that is looked at: many appliances never show one."""
+    from nh3 import Cleaner
+
+    return Cleaner(
+        tags={*showing.BLOCKS, *showing.INLINE, "img"},
+        attributes={
+            "*": {"style", "align", "valign", "dir", "class", "title"},
+            "td": {"colspan", "rowspan", "width"},
+            "th": {"colspan", "rowspan", "width"},
+            "table": {"border", "cellpadding", "cellspacing", "width"},
+            "img": {"src", "alt"},
+        },
+        url_schemes={"data"},
+        attribute_filter=lambda tag, name, value: value if name != "src" or value.startswith("data:image/") else None,
+        filter_style_properties=set(showing.PROPERTIES),
+        link_rel=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,7 @@ def of_octets(octets: bytes, uid: str = "", is_cut: bool = False) -> Preview:
         uid=uid,
         headers=headers,
         text=showing.plain(text[:MAX_TEXT]),
-        html=_CLEANER.clean(shown.html) if shown.html else "",
+        html=_cleaner().clean(shown.html) if shown.html else "",
         parts=parts[:MAX_PARTS],
         hosts=shown.hosts,
         pictures=shown.pictures,
