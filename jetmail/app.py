@@ -290,7 +290,8 @@ class Appliance(Service):
             "listeners": lambda: bool(self.listeners.ports),
         }
         return WebServices(
-            self.db, Actor.sysadmin("local", "portal"), self.reactor, self.reactor.seconds, self._make_reference, metrics, IContentStore(self.content),
+            self.db, Actor.sysadmin("local", "portal"), self.reactor, self.reactor.seconds, self._make_reference, metrics,
+            IContentStore(self.content),
             IExecutor(self.executor), lambda found, recipients: explain(found, self.scores, recipients), checks,
         )
 

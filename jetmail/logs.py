@@ -3,7 +3,8 @@
 Every room logs with `twisted.logger.Logger` and named fields; a decision about a message carries its `uid`. Nothing logs a password, a token or the
 content of a message: fields named like secrets are masked here, whoever wrote them.
 
-text: `2026-11-20T08:00:00.123Z info  inbound.transaction  accepted  uid=... sender=...`    json: one object a line with time, level, system, text and the fields.
+text: `2026-11-20T08:00:00.123Z info  inbound.transaction  accepted  uid=... sender=...`    json: one object a line with time, level, system, text
+and the fields.
 Control characters in fields are escaped, so that no peer can write a line of its own.
 """
 
@@ -77,7 +78,8 @@ def _text(event: dict[str, Any]) -> str:
 
 
 def _where(failure: Any) -> str:
-    return "(" + " < ".join(f"{name} {file.rsplit('/', 1)[-1]}:{line}" for name, file, line, *_ in reversed(failure.frames[-6:])) + ")" if failure.frames else ""
+    places = [f"{name} {file.rsplit('/', 1)[-1]}:{line}" for name, file, line, *_ in reversed(failure.frames[-6:])]
+    return "(" + " < ".join(places) + ")" if places else ""
 
 
 def _time(event: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 A key's life: it is made as 'next' and published; once DNS shows it (for `settle` seconds without a break, when an older key signs meanwhile: so
 long may a resolver remember that there was none) it becomes 'active' and signs; the one before becomes 'retired', stays published for `keep` seconds,
-which is longer than anything it signed can be in the queue, and is removed. Two selectors for each kind of key take turns, so that CNAMEs published once
+which is longer than anything it signed can be in the queue, and is removed. Two selectors for each kind of key take turns, so that CNAMEs published
+once
 are enough. A next key that does not appear in DNS waits for ever, and the old one goes on signing. RSA and Ed25519 turn independently.
 
 `decide` is the whole of it, pure. `advance` does it for one domain: asks DNS, makes keys (off the reactor), writes files before rows and removes them

@@ -30,7 +30,8 @@ _STRING = 255  # RFC 1035 3.3: octets of one character-string
 @dataclass(frozen=True, slots=True)
 class PublishOptions:
     """`zone` of ours, `spf_include` the name of ours that customers include, `return_path` the label under theirs, `return_target` what that is a
-    CNAME of. `dmarc_reports` an address or ''. `selector` begins selectors; `delegated`: by CNAME; `ed25519`: such keys too. `rotate`, `settle`, `keep`
+    CNAME of. `dmarc_reports` an address or ''. `selector` begins selectors; `delegated`: by CNAME; `ed25519`: such keys too. `rotate`, `settle`,
+    `keep`
     are seconds: see actions.dkim."""
 
     zone: str

@@ -67,7 +67,9 @@ def _add_settings(parser: Parser) -> None:
     )
     parser.add_argument("--tls", choices=domains.TLS_MODES, help="TLS towards its destinations (opportunistic)")
     parser.add_argument(
-        "--recipients", choices=domains.RECIPIENT_MODES, help="who exists: any (none is refused), listed (see recipient add), callout (its destination is asked), ldap (see [ldap])"
+        "--recipients",
+        choices=domains.RECIPIENT_MODES,
+        help="who exists: any (none is refused), listed (see recipient add), callout (its destination is asked), ldap (see [ldap])",
     )
     parser.add_argument("--spam-action", choices=domains.SPAM_ACTIONS, help="what becomes of mail over the spam score")
     parser.add_argument("--keep-spam", choices=("yes", "no"), help="yes: keep a copy of what is refused for its score, for the owner to release")

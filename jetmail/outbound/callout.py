@@ -188,6 +188,7 @@ def read(reply: Reply | None) -> Existence:
     code, enhanced = reply.code, reply.enhanced
     if enhanced == "5.2.2" or (code == 552 and not enhanced):
         return Existence.YES
-    if code in (550, 551, 553) and (not enhanced or enhanced in ("5.0.0", "5.2.1") or enhanced.startswith("5.1.") or (code, enhanced) == (550, "5.4.1")):
+    is_about_mailbox = not enhanced or enhanced in ("5.0.0", "5.2.1") or enhanced.startswith("5.1.") or (code, enhanced) == (550, "5.4.1")
+    if code in (550, 551, 553) and is_about_mailbox:
         return Existence.NO
     return Existence.UNKNOWN

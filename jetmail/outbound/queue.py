@@ -16,7 +16,6 @@ Decision: design 5, 6; docs/queue.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.application.service import Service
@@ -99,7 +98,8 @@ class Queue(Service):
         return schedule.claim(self._schedule, now, 1, self._entropy.uniform())
 
     def reserve(self, count: int, destinations: Collection[str] = ()) -> bool:
-        """True: claim the first attempt, and call `enqueued` or `cancel` with as many deliveries. False for a destination that is down too: what would
+        """True: claim the first attempt, and call `enqueued` or `cancel` with as many deliveries. False for a destination that is down too: what
+        would
         only be parked again is better not claimed, which saves a transaction for each message while it is away."""
         now = self._now()
         known = self._window.lanes

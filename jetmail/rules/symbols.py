@@ -1,6 +1,7 @@
 """Every symbol a shipped rule may find: its weight, and the sentence that explains it to the people whose mail it judged.
 
-Rules declare their symbols beside themselves (`SYMBOLS = symbols(group, ...)`) and this module only knows their shape; `Scores` holds the weights in force:
+Rules declare their symbols beside themselves (`SYMBOLS = symbols(group, ...)`) and this module only knows their shape; `Scores` holds the weights
+in force:
 the declared ones, with what etc/scores.toml says over them. A rule asks `scores.finding("SPF_FAIL", detail)` and never writes a number itself.
 
     # etc/scores.toml

@@ -119,7 +119,8 @@ _LIST = (
         Status.REJECTED,
     ),  # fmt: skip
     Reason(
-        "lockdown-unknown", Reply(451, "4.7.1", "[LOCKDOWN] Whether this sender is authorized cannot be checked at the moment, please try again later"),
+        "lockdown-unknown",
+        Reply(451, "4.7.1", "[LOCKDOWN] Whether this sender is authorized cannot be checked at the moment, please try again later"),
         "DNS could not tell whom its domain names",
     ),  # fmt: skip
     Reason("spf-invalid", Reply(550, "", "[SPF_INVALID] Blocked"), "its domain has not published SPF as is asked for", Status.REJECTED),

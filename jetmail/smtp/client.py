@@ -35,8 +35,8 @@ class ClientSession:
     """One connection's conversation. `hostname` is what EHLO says, an ASCII name or literal."""
 
     __slots__ = (
-        "_accepted", "_bdat", "_body", "_chunks", "_hostname", "_is_probe", "_mail", "_mail_refusal", "_out", "_owes_rset", "_rcpts", "_reader", "_secret",
-        "_turn", "answers", "extensions", "fault", "is_over", "phase", "results",
+        "_accepted", "_bdat", "_body", "_chunks", "_hostname", "_is_probe", "_mail", "_mail_refusal", "_out", "_owes_rset", "_rcpts", "_reader",
+        "_secret", "_turn", "answers", "extensions", "fault", "is_over", "phase", "results",
     )  # fmt: skip
 
     def __init__(self, hostname: str, bdat: bool = False) -> None:

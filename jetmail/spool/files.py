@@ -76,7 +76,8 @@ class Writer:
 
 @implementer(IContentStore)
 class FileStore:
-    """The spool directory. `make_name`: a new name never given before, of lower-case letters and digits. `now` gives seconds; with it, `has_room` looks
+    """The spool directory. `make_name`: a new name never given before, of lower-case letters and digits. `now` gives seconds; with it, `has_room`
+    looks
     at the disk ten times a second at most (a system call that every MAIL would otherwise wait for)."""
 
     def __init__(self, options: SpoolOptions, executor: IExecutor, make_name: Callable[[], str], now: Callable[[], float] | None = None) -> None:

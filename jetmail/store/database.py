@@ -2,7 +2,8 @@
 
 Promises
 - `run(fn, *args)`: `fn(connection, *args)` runs inside one `BEGIN IMMEDIATE ... COMMIT` together with every other function waiting at that
-  moment, each in its own SAVEPOINT (neighbours with a form for many, `together`, in one); one sync to disk pays for all (WAL, synchronous=FULL). The Deferred fires on the reactor after the sync. A
+  moment, each in its own SAVEPOINT (neighbours with a form for many, `together`, in one); one sync to disk pays for all (WAL, synchronous=FULL).
+  The Deferred fires on the reactor after the sync. A
   function that raises is rolled back alone and only its Deferred fails; when the commit itself fails (disk full, I/O error) all of them fail
   with StoreError, and nothing of them is in the file.
 - `read(fn, *args)`: at once, on the reactor thread, on a connection that cannot write. For indexed point reads only (4 us; a thread hop is 70).

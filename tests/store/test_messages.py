@@ -59,7 +59,9 @@ class AcceptTests(SynchronousTestCase):
     def test_many_messages(self) -> None:
         """Messages of one batch are stored in three statements for each power of two of them, and every id is that of its own row."""
         news = [
-            message(number, *(delivery(f"{number}-{place}@demo.test") for place in range(number % 3)), **({"content": None} if number % 4 == 1 else {}))
+            message(
+                number, *(delivery(f"{number}-{place}@demo.test") for place in range(number % 3)), **({"content": None} if number % 4 == 1 else {})
+            )
             for number in range(1, 60)
         ]
         for new in news[:3]:

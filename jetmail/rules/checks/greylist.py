@@ -34,7 +34,8 @@ _DEFERRED = Verdict(ruling=Ruling(Action.DEFER, "greylist"))
 @dataclass(frozen=True, slots=True)
 class GreylistOptions:
     """`enabled`: for every domain, or only for those in `domains`. `delay`: seconds until a contact that comes again is believed; `window`: until
-    when it must have come, else it is a first contact again (at least a day). `passes`: contacts of one network (/24, /64) that came back make all of it
+    when it must have come, else it is a first contact again (at least a day). `passes`: contacts of one network (/24, /64) that came back make all
+    of it
     believed (0: never). `except_for`: networks that never wait."""
 
     enabled: bool = False

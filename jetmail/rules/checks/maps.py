@@ -75,7 +75,8 @@ class Maps(Rule):
     def __init__(self, name: str, options: MapsOptions) -> None:
         super().__init__(name, options)
         self._lists: tuple[tuple[MapOptions, MapFile], ...] = ()
-        declared = {each.symbol: Symbol(each.symbol, each.score, "It is on a list of this server's.", "Own lists") for each in options.lists if each.symbol}
+        text = "It is on a list of this server's."
+        declared = {each.symbol: Symbol(each.symbol, each.score, text, "Own lists") for each in options.lists if each.symbol}
         for each in options.lists:
             if each.symbol:
                 Finding(each.symbol)  # raises ValueError for a word that is none

@@ -38,7 +38,8 @@ class Found(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """`targets` are unique; empty unless `found` is TARGETS. `via_alias` is true when an alias took part. `assumed`: nothing here says that the address
+    """`targets` are unique; empty unless `found` is TARGETS. `via_alias` is true when an alias took part. `assumed`: nothing here says that the
+    address
     exists, its domain only does not list its recipients."""
 
     found: Found

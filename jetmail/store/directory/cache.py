@@ -37,7 +37,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class DomainPolicy:
     """What is configured for mail to `name`. For an alias domain everything is that of `real`, the domain it stands for. `takes_any`: recipients need
-    not be listed; `verify`: who is not is asked about by 'callout' or 'ldap'. Scores None: the appliance's own. `rules` are the enabled ones of the domain, in the order they are asked."""
+    not be listed; `verify`: who is not is asked about by 'callout' or 'ldap'. Scores None: the appliance's own. `rules` are the enabled ones of the
+    domain, in the order they are asked."""
 
     name: str
     real: str
@@ -71,7 +72,8 @@ class Resolution:
 
 
 class Directory:
-    """Reads the directory through `db.read`. One per process; used on the reactor thread only. `now` gives seconds; without it every question asks."""
+    """Reads the directory through `db.read`. One per process; used on the reactor thread only. `now` gives seconds; without it every question
+    asks."""
 
     def __init__(self, db: IDatabase, now: Callable[[], float] | None = None) -> None:
         self._db = db

@@ -187,7 +187,8 @@ def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
 
 
 def free_content(conn: Connection, wanted: Sequence[tuple[int, int, str]]) -> list[str]:
-    """(message id, content id, spool file or ''): drop what no unfinished delivery (queued, quarantined, kept) of its message needs. -> spool files to delete."""
+    """(message id, content id, spool file or ''): drop what no unfinished delivery (queued, quarantined, kept) of its message needs. -> spool files
+    to delete."""
     conn.executemany(
         "DELETE FROM content WHERE id = ? AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_id = ? AND finished IS NULL)",
         [(content_id, message_id) for message_id, content_id, _ in wanted],

@@ -167,7 +167,8 @@ _ROWS_AT_ONCE = 32
 
 
 def accept_all(conn: Connection, news: Sequence[NewMessage]) -> list[Accepted]:
-    """Store messages with their content and deliveries, all or none: three statements for as many as a batch brings, because every statement hands the
+    """Store messages with their content and deliveries, all or none: three statements for as many as a batch brings, because every statement hands
+    the
     interpreter's lock to the reactor and back. The hot path of the whole appliance: think before adding one."""
     contents = [_content_row(new.content) for new in news if new.content is not None]
     content_id = _insert(conn, _CONTENT, contents)
@@ -185,8 +186,8 @@ def accept_all(conn: Connection, news: Sequence[NewMessage]) -> list[Accepted]:
         for item in new.deliveries:
             if item.status == Status.QUEUED and not item.held:
                 due.append(Due(
-                    delivery_id, message_id, item.recipient, item.target, item.destination, attempts, new.received, next_attempt, item.notify, item.orcpt,
-                    False,
+                    delivery_id, message_id, item.recipient, item.target, item.destination, attempts, new.received, next_attempt, item.notify,
+                    item.orcpt, False,
                 ))  # fmt: skip
             delivery_id += 1
         facts = MessageFacts(

@@ -44,7 +44,8 @@ class Criteria:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """Whose rows may be seen: None of both is everybody's, otherwise those to one of the domains or one of the addresses (case folded), and what one of
+    """Whose rows may be seen: None of both is everybody's, otherwise those to one of the domains or one of the addresses (case folded), and what
+    one of
     the SMTP users (uuids) has sent."""
 
     domains: tuple[str, ...] | None = None

@@ -165,7 +165,7 @@ def html(octets: bytes) -> None:
 OUT_TAG = re.compile(r"</?([^\s/>]*)([^>]*)>")
 TOLD = re.compile(r' (?:title|alt)="[^"]*"')  # words for people
 SHOWN = {*showing.BLOCKS, *showing.INLINE, *showing.VOID, *showing.STYLED, "img"}
-LEADS_OUT = re.compile(r"\bon\w+\s*=|href|https?:|javascript:|url\s*\(|expression|srcset|position|@import")
+LEADS_OUT = re.compile(r"\bon\w+\s*=|href\s*=|https?:|javascript:|url\s*\(|expression|srcset|position|@import")
 
 
 @target("showing", _pages, *HTML)
