@@ -11,42 +11,23 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TextIO
 
 from twisted.python.runtime import seconds as system_seconds
 
-from jetmail.cli import (
-    alias,
-    attachments,
-    demo,
-    dkim,
-    domain,
-    filters,
-    lockdown,
-    log,
-    message,
-    quarantine,
-    queue,
-    recipient,
-    rule,
-    scan,
-    sending,
-    serve,
-    setup,
-    smtp_user,
-    stats,
-    train,
-    transport,
-)
 from jetmail.cli.context import Context
 from jetmail.cli.parser import FAILED, OK, USAGE, Commands, Parser
 from jetmail.errors import ConfigError, ConflictError, JetmailError, NotFoundError, UsageError
 
-FAMILIES = (
-    setup, serve, demo, domain, recipient, alias, filters, attachments, smtp_user, sending, queue, quarantine, log, message, scan, rule, lockdown,
-    dkim, transport, train, stats,
-)  # fmt: skip
+FAMILIES = tuple(
+    """
+    setup serve demo domain recipient alias filters attachments smtp_user sending queue quarantine log message scan rule lockdown dkim transport train
+    stats
+    """.split()
+)
+# The server does not carry the other commands through its life: they are 4 MB.
+ALONE = {"run": "serve"}
 
 _EPILOG = """\
 DIR holds etc/ (settings) and var/ (store). Without --dir it is $JETMAIL_DIR, else ./var/jetmail, else the current directory.
@@ -58,14 +39,14 @@ example:
   jetmail --dir /var/lib/jetmail domain add example.org --destination mail.example.org:25 --verified"""
 
 
-def build_parser() -> Parser:
-    """All commands of all families."""
+def build_parser(families: Sequence[str] = FAMILIES) -> Parser:
+    """All commands of these families."""
     parser = Parser(prog="jetmail", description="A mail appliance: receives, judges, queues durably and delivers.", epilog=_EPILOG)
     parser.add_argument("--dir", default="", metavar="DIR", help="the jetmail directory to work on")
     parser.add_argument("--version", action="version", version=f"jetmail {_version()}")
     commands = Commands(parser.add_subparsers(title="commands", metavar="COMMAND", dest="command_name", required=True, parser_class=Parser))
-    for family in FAMILIES:
-        family.register(commands)
+    for family in families:
+        import_module(f"jetmail.cli.{family}").register(commands)
     return parser
 
 
@@ -80,7 +61,7 @@ def main(
     out, err, inp = out or sys.stdout, err or sys.stderr, inp or sys.stdin
     context = None
     try:
-        arguments = build_parser().parse_args(list(argv))
+        arguments = build_parser(_families(argv)).parse_args(list(argv))
         context = Context(out, err, inp, seconds, getattr(arguments, "dir", ""), arguments.json, getattr(arguments, "yes", False))
         return arguments.run(context, arguments) or OK
     except ConfigError as error:
@@ -96,6 +77,12 @@ def main(
     finally:
         if context is not None:
             context.close()
+
+
+def _families(argv: Sequence[str]) -> Sequence[str]:
+    """Those that the command line needs, as far as its first words tell."""
+    words = argv[2:] if argv[:1] == ["--dir"] else argv[1:] if argv and argv[0].startswith("--dir=") else argv
+    return (ALONE[words[0]],) if words and words[0] in ALONE else FAMILIES
 
 
 def _failed(err: TextIO, problems: Sequence[str], code: int) -> int:
