@@ -126,13 +126,14 @@ def read_field(raw: bytes, *, is_arc: bool = False) -> Signature:
     names = tuple(name.strip(b" \t\r\n").lower() for name in found["h"].split(b":", MAX_SIGNED + 1))
     if len(names) > MAX_SIGNED or not all(map(_FIELD_NAME.fullmatch, names)):
         return _bad(raw, known, "h= is malformed")
-    known = replace(known, identity=f"@{domain}", signed=names)
+    identity, problem = f"@{domain}", ""
+    if not is_arc and "i" in found and not (problem := _identity(found["i"], domain)):
+        identity = _unquoted(found["i"]).decode("ascii", "replace")[:320]
+    known = replace(known, identity=identity, signed=names)
     if b"from" not in names:
         return _bad(raw, known, "From is not signed")
-    if not is_arc and "i" in found and (problem := _identity(found["i"], domain)):
+    if problem:
         return _bad(raw, known, problem)
-    if not is_arc and "i" in found:
-        known = replace(known, identity=_unquoted(found["i"]).decode("ascii", "replace")[:320])
     if algorithm.endswith("-sha1"):
         return Signature(raw, replace(known, result=DkimResult.FAIL, reason=f"{algorithm} proves nothing (RFC 8301)", weak=True))
     if algorithm not in ALGORITHMS:
@@ -206,25 +207,28 @@ def _verify_one(
     if isinstance(key, KeyProblem):
         weak = isinstance(key, WeakKey)
         return replace(known, result=DkimResult.FAIL if weak else DkimResult.PERMERROR, reason=str(key), weak=weak)
-    known = replace(known, bits=key.bits, testing=key.testing)
-    if key.strict and known.identity.rpartition("@")[2].lower() != known.domain:
-        return replace(known, result=DkimResult.PERMERROR, reason="key is for the domain itself only")
-    if signature.expires is not None and now > signature.expires:
-        return replace(known, result=DkimResult.FAIL, reason="signature expired")
     digest, octets = bodies[signature.body]
     length = signature.body[1]
-    if length is not None:
-        known = replace(known, covers_body=length >= octets)
-        if length > octets:
-            return replace(known, result=DkimResult.FAIL, reason="body is shorter than l=")
-    if digest != signature.body_hash:
-        return replace(known, result=DkimResult.FAIL, reason="body hash does not match")
+    result, reason = DkimResult.FAIL, ""
+    if key.strict and known.identity.rpartition("@")[2].lower() != known.domain:
+        result, reason = DkimResult.PERMERROR, "key is for the domain itself only"
+    elif signature.expires is not None and now > signature.expires:
+        reason = "signature expired"
+    elif length is not None and length > octets:
+        reason = "body is shorter than l="
+    elif digest != signature.body_hash:
+        reason = "body hash does not match"
+    elif not _is_signed(header, signature, key):
+        reason = "signature does not match"
+    else:
+        result = DkimResult.PASS
+    return replace(known, result=result, reason=reason, bits=key.bits, testing=key.testing, covers_body=length is None or length >= octets)
+
+
+def _is_signed(header: HeaderForms, signature: Signature, key: Key) -> bool:
     own = without_signature(signature.raw)
     own = own if signature.header_form == "simple" else header_field(own, "relaxed")[:-2]
-    hashed = Hasher().add(*header.pick(known.signed, signature.header_form), own).digest()
-    if not key.verify(signature.signature, hashed):
-        return replace(known, result=DkimResult.FAIL, reason="signature does not match")
-    return replace(known, result=DkimResult.PASS)
+    return key.verify(signature.signature, Hasher().add(*header.pick(signature.known.signed, signature.header_form), own).digest())
 
 
 def usable_key(answer: Answer, kind: str, min_bits: int) -> Key | KeyProblem:
