@@ -47,21 +47,26 @@ _HEADER_SALT = np.uint32(0x5BD1E995)
 _TEXT_SALT = np.uint32(0x27D4EB2F)
 _MULTIPLIER = np.uint32(2654435761)  # Knuth's: the upper bits of the product are well mixed
 _SHIFT = np.uint32(32 - BITS + 1)
+_NO_GRAMS = np.zeros(0, np.uint32)
 
 
 def extract(message: Message, hostname: str = "") -> Features:
     """The features of a message. `hostname` is ours: Received fields that name it after 'by' are our own doing."""
-    header = _grams(header_octets(message, hostname), _HEADER_SALT)
-    text = _grams(text_octets(message), _TEXT_SALT)
-    text += np.uint32(HALF)
-    found = np.concatenate((header, text))
-    if len(found):
-        found.sort()
-        keep = np.empty(len(found), np.bool_)
-        keep[0] = True
-        np.not_equal(found[1:], found[:-1], out=keep[1:])
-        found = found[keep]
-    return found
+    header, text = _grams(header_octets(message, hostname)), _grams(text_octets(message))
+    found = np.concatenate((*header, *text)).astype(np.uint32, copy=False)
+    in_header = sum(map(len, header))
+    found[:in_header] ^= _HEADER_SALT
+    found[in_header:] ^= _TEXT_SALT
+    found *= _MULTIPLIER
+    found >>= _SHIFT
+    found[in_header:] += np.uint32(HALF)
+    if not len(found):
+        return found
+    found.sort()
+    keep = np.empty(len(found), np.bool_)
+    keep[0] = True
+    np.not_equal(found[1:], found[:-1], out=keep[1:])
+    return found[keep]
 
 
 def text_only(features: Features) -> Features:
@@ -127,17 +132,9 @@ def unpack(octets: bytes) -> Features:
     return numbers.astype(np.uint32)
 
 
-def _grams(octets: bytes, salt: np.uint32) -> Features:
-    """Every four octets in a row as one number, hashed; in no order."""
-    if len(octets) < 4:
-        return np.zeros(0, np.uint32)
-    # Numbers that begin at the octets 0, 4, 8 ..., at 1, 5, 9 ..., and so on: read as they lie.
-    rows = [np.frombuffer(octets, "<u4", (len(octets) - start) >> 2, start) for start in range(min(4, len(octets) - 3))]
-    hashed: Features = np.concatenate(rows).astype(np.uint32, copy=False)
-    hashed ^= salt
-    hashed *= _MULTIPLIER
-    hashed >>= _SHIFT
-    return hashed
+def _grams(octets: bytes) -> list[NDArray[np.uint32]]:
+    """Every four octets in a row as one number: those that begin at the octets 0, 4, 8 ..., at 1, 5, 9 ..., and so on, read as they lie."""
+    return [np.frombuffer(octets, "<u4", (len(octets) - start) >> 2, start) for start in range(min(4, len(octets) - 3))] or [_NO_GRAMS]
 
 
 def _fields(message: Message, hostname: str) -> list[bytes]:

@@ -105,7 +105,7 @@ class Model:
 
     def logits(self, found: Features) -> tuple[float, float]:
         """What header and text say: above zero is spam, 0.0 where there are no features."""
-        middle = int(np.searchsorted(found, HALF))
+        middle = int(found.searchsorted(HALF))
         weights = self.weights.take(found)
         return logit_of(weights[:middle]), logit_of(weights[middle:])
 
