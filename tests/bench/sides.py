@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -29,15 +30,36 @@ class Side(Protocol):
     def stop(self) -> None: ...
 
 
+_OPINION = (  # rules that look at what a message says or ask who sent it; what is left decides by policy, lists, people's rules and thresholds
+    *("authentication", "dmarc", "arc-seal", "clamav", "maps", "attachment-policy", "dnsbl", "uribl", "rspamd", "classifier", "headers", "identity"),
+    *("subject", "structure", "markup", "urls", "wording", "attachments", "combinations", "correspondents"),
+)
+
+
+def without_opinion(rules: str) -> str:
+    """etc/rules.toml without the rules that weigh content: the road itself, which is what a mail server that filters nothing can be compared with."""
+    head, *entries = re.split(r"(?m)^(?=\[\[rule\]\])", rules)
+    named = [(re.search(r'(?m)^name = "([^"]+)"', entry), entry) for entry in entries]
+    missing = set(_OPINION) - {found[1] for found, _ in named if found}
+    if missing:
+        raise Lied(f"etc/rules.toml has no rule {', '.join(sorted(missing))}")
+    kept = [entry for found, entry in named if found is None or found[1] not in _OPINION]
+    return head + "".join(kept).replace('after = ["correspondents"]\n', "")
+
+
 class Jetmail:
-    """A private appliance whose domain example.test goes to `sink_port`, or (0) to a port where nobody listens, so that all mail stays queued."""
+    """A private appliance whose domain example.test goes to `sink_port`, or (0) to a port where nobody listens, so that all mail stays queued.
+    `road`: its chain has no opinion of content."""
 
     name = "jetmail"
     host = "127.0.0.1"
 
-    def __init__(self, sink_port: int = 0, settings: dict[str, Any] | None = None) -> None:
+    def __init__(self, sink_port: int = 0, settings: dict[str, Any] | None = None, road: bool = False) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jetmail-bench-"))
         self.appliance = Appliance(self.directory / "root", settings or private())
+        if road:
+            path = self.appliance.directory / "etc" / "rules.toml"
+            path.write_text(without_opinion(path.read_text("utf-8")), "utf-8")
         self.port = self.appliance.smtp_port
         self.appliance.domain("example.test", sink_port or free_port(), "--tls", "none", filtered=True)
 

@@ -49,7 +49,7 @@ def run(verb: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="jetmail-bench-") as directory:
         try:
             counter = loading.sink(Path(directory), options.sink_port) if verb == "relay" else None
-            sides.append(Jetmail(counter.port if counter else 0).start())
+            sides.append(Jetmail(counter.port if counter else 0, road=options.road).start())
             if options.postfix:
                 sides.append(PrivatePostfix(counter.port if counter else 0))
             if options.peer and counter:
@@ -79,6 +79,7 @@ def report(verb: str, options: argparse.Namespace, rounds: dict[str, list[dict[s
         "size": options.size,
         "sessions": options.sessions,
         "keep": options.keep,
+        "chain": "road" if options.road else "shipped",
         "rounds": options.rounds,
         "source": "smtp-source" if loading.tool("smtp-source") else "tests.live.loader",
         "rates": {name: [round(rate, 1) for rate in series] for name, series in rates.items()},
@@ -103,7 +104,7 @@ def told(result: dict[str, Any]) -> list[str]:
     how = "connections reused" if result["keep"] else "a new connection per message"
     lines = [
         f"{result['bench']}: {result['messages']} messages of {result['size']} octets, {result['sessions']} sessions, {how}, "
-        f"{result['rounds']} rounds, sent by {result['source']}"
+        f"{result['rounds']} rounds, chain {result['chain']}, sent by {result['source']}"
     ]
     for name, series in result["rates"].items():
         cpu = f"   {result['cpu_ms'][name]:.2f} ms CPU a message" if name in result["cpu_ms"] else ""

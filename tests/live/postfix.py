@@ -88,8 +88,8 @@ class Postfix:
             raise AssertionError(f"postfix {' '.join(words)}: {done.stderr.strip() or self.log()}")
 
     def queued(self) -> int:
-        """Messages in its queues, counted as files."""
-        return sum(len(files) for name in QUEUES for _, _, files in os.walk(self.directory / "spool" / name))
+        """Messages in its queues, counted by the name of their file: one that moves from queue to queue while we look is met twice."""
+        return len({file for name in QUEUES for _, _, files in os.walk(self.directory / "spool" / name) for file in files})
 
     def log(self) -> str:
         path = self.directory / "log"
