@@ -15,7 +15,6 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
+from jetmail import building, host, logs, wiring
 from jetmail import config as configuration
-from jetmail import host, logs, wiring
 from jetmail.actions.access import Actor
 from jetmail.actions.dkim import Workshop
 from jetmail.actions.findings import explain
@@ -41,10 +40,9 @@ from jetmail.inbound.connections import Connections
 from jetmail.inbound.contacts import Contacts
 from jetmail.inbound.greylist import Greylist
 from jetmail.inbound.ldap import Directory as LdapDirectory
-from jetmail.inbound.listener import Listeners, SmtpFactory
+from jetmail.inbound.listener import Listeners
 from jetmail.inbound.lockdown import LockdownCheck
 from jetmail.inbound.login import DirectoryLogin
-from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Peer
 from jetmail.inbound.policies import PolicyBook
 from jetmail.inbound.quota import Meter
@@ -68,21 +66,15 @@ from jetmail.mail.address import AddressError, parse
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.offload import InlineExecutor, SystemEntropy, ThreadExecutor
-from jetmail.outbound.attempt import Deliverer
 from jetmail.outbound.bounce import Reporter, ReportOptions
 from jetmail.outbound.callout import Callout
 from jetmail.outbound.dialer import Dialer
-from jetmail.outbound.pool import Pool
 from jetmail.outbound.queue import Queue
-from jetmail.outbound.route import RouteOptions, Router
 from jetmail.outbound.schedule import ScheduleOptions
-from jetmail.outbound.tls import ClientTls, TlsOptions
 from jetmail.rules import registry, symbols
 from jetmail.rules.chain import Judge
 from jetmail.rules.services import RuleServices
 from jetmail.signatures import Signatures
-from jetmail.smtp.options import SessionOptions
-from jetmail.spool.content import chunks
 from jetmail.spool.files import FileStore, SpoolOptions
 from jetmail.spool.sweep import sweep
 from jetmail.store import migrations
@@ -161,7 +153,11 @@ class Appliance(Service):
         self.signatures = Signatures(self.directory, keys, suffixes, IExecutor(self.executor), reactor.seconds)
         options = wiring.publish_options(config, self.hostname)
         shop = Workshop(IDatabase(self.db), self.resolver, IExecutor(self.executor), keys, options, suffixes, reactor.seconds)
-        deliverer = self._compose_deliverer()
+        outgoing = building.outgoing(
+            config, reactor, self.hostname, IDatabase(self.db), self.directory, self.resolver, self.dialer, self.entropy,
+            IContentStore(self.content), self._smarthost,
+        )  # fmt: skip
+        deliverer, self.pool, self.security = outgoing.deliverer, outgoing.pool, outgoing.security
         asked = {"callout": Callout(deliverer, config.verify.timeout).ask}
         if self._ldap_options is not None:
             asked["ldap"] = LdapDirectory(IExecutor(self.executor), reactor, self._ldap_options).ask
@@ -212,7 +208,10 @@ class Appliance(Service):
         )
         if ensure_certificate(self.files, self.hostname, reactor.seconds()):
             self.log.warn("made a self-signed certificate for {hostname}: {path}", hostname=self.hostname, path=str(self.files.certificate))
-        self.listeners = Listeners(reactor, self.connections, list(self._factories(ServerTls(self.files))))
+        doors = building.doors(
+            config, self.hostname, self.connections, self._make_receiver, self._make_reference, self._inherited, ServerTls(self.files)
+        )
+        self.listeners = Listeners(reactor, self.connections, list(doors))
         self.scheduler = Scheduler(
             self.db,
             reactor,
@@ -224,7 +223,15 @@ class Appliance(Service):
                 ContactsJob(self.db, reactor.seconds, self.contacts.greylist.expire),
                 ReturnedJob(self.db, self.activity.returned),
                 *wiring.transport_jobs(
-                    config, reactor, self.resolver, self.db, self.security, self.fetcher, self.hostname, self.make_uid, self.queue,
+                    config,
+                    reactor,
+                    self.resolver,
+                    self.db,
+                    self.security,
+                    outgoing.fetcher,
+                    self.hostname,
+                    self.make_uid,
+                    self.queue,
                     self.signatures.signed,
                 ),  # fmt: skip
                 DomainChecksJob(shop),
@@ -235,45 +242,6 @@ class Appliance(Service):
             Logger("jetmail.jobs"),
         )
         self.site = make_site(WebOptions(brand=config.web.brand, hosts=tuple(config.web.hosts)), self._web_services())
-
-    def _compose_deliverer(self) -> Deliverer:
-        config, reactor = self.config, self.reactor
-        bound: dict[int, frozenset[str]] = {}
-        for listener in config.listeners:
-            bound[listener.port] = bound.get(listener.port, frozenset()) | {listener.address}
-        delivery = config.delivery
-        self.fetcher = wiring.policy_fetcher(config, reactor, self.resolver, self.dialer)
-        self.security = wiring.security(config, reactor, self.resolver, self.fetcher, IDatabase(self.db))
-        router = Router(
-            self.resolver,
-            self._destinations,
-            self.entropy,
-            RouteOptions(
-                own_names=frozenset({self.hostname}), own_endpoints=host.OwnEndpoints(bound), smarthost=self._smarthost, mx_port=delivery.mx_port
-            ),
-            self.security.demands,
-        )
-        self.pool = Pool(wiring.pool_options(config), reactor)
-        tls = ClientTls(TlsOptions(str(config.path(delivery.ca_file)) if delivery.ca_file else ""), reactor.seconds)
-        options = wiring.delivery_options(config, self.hostname)
-        return Deliverer(router, self.pool, self.dialer, tls, lambda content: chunks(content, self.content), reactor, options, self.security)
-
-    def _factories(self, tls: ServerTls) -> Any:
-        smtp = self.config.smtp
-        for index, listener in enumerate(self.config.listeners):
-            name = listener.kind if index == [each.kind for each in self.config.listeners].index(listener.kind) else f"{listener.kind}-{index + 1}"
-            session = SessionOptions(
-                self.hostname,
-                listener.kind,
-                max_size=smtp.max_message_size,
-                max_recipients=smtp.max_recipients,
-                max_messages=smtp.max_messages,
-                max_errors=smtp.max_errors,
-            )
-            options = ListenerOptions(name, listener.kind, listener.address, listener.port, None, listener.proxy_from, smtp.greeting_delay)
-            for number, fd in enumerate(self._inherited.get(listener.port, [None])):
-                door = replace(options, fd=fd, name=options.name if not number else f"{options.name}-{number + 1}")
-                yield SmtpFactory(door, session, self.connections, self._make_receiver, self._make_reference, tls)
 
     def _make_receiver(self, peer: Peer) -> Receiver:
         self.metrics.connected(peer.listener)
@@ -290,9 +258,16 @@ class Appliance(Service):
             "listeners": lambda: bool(self.listeners.ports),
         }
         return WebServices(
-            self.db, Actor.sysadmin("local", "portal"), self.reactor, self.reactor.seconds, self._make_reference, metrics,
+            self.db,
+            Actor.sysadmin("local", "portal"),
+            self.reactor,
+            self.reactor.seconds,
+            self._make_reference,
+            metrics,
             IContentStore(self.content),
-            IExecutor(self.executor), lambda found, recipients: explain(found, self.scores, recipients), checks,
+            IExecutor(self.executor),
+            lambda found, recipients: explain(found, self.scores, recipients),
+            checks,
         )
 
     # small things handed to rooms
@@ -314,11 +289,6 @@ class Appliance(Service):
 
     def _make_reference(self) -> str:
         return self.entropy.token(5).hex()
-
-    def _destinations(self, domain: str) -> Any:
-        policy = self.directory.policy_for(domain)
-        # A domain that is only claimed must not draw the mail our users send there to wherever its claimant says.
-        return policy.destinations if policy is not None and policy.is_verified else ()
 
     def _behind_alias(self, address: str) -> Any:
         try:

@@ -27,6 +27,7 @@ LINES: tuple[frozenset[str], ...] = (
     frozenset({"inbound", "outbound", "actions"}),
     frozenset({"web", "api", "jobs"}),
     frozenset({"wiring"}),
+    frozenset({"building"}),
     frozenset({"app"}),
     frozenset({"tap", "cli"}),
 )

@@ -1,0 +1,89 @@
+"""Parts of the appliance that are made of many others: what leaves (`outgoing`), the doors mail comes in by (`doors`). app.py calls each once, in
+the order it boots; nothing is kept here.
+
+Raises ConfigError where a setting makes no sense to the room it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jetmail import host, wiring
+from jetmail.config import Config
+from jetmail.inbound.connections import Connections
+from jetmail.inbound.listener import SmtpFactory
+from jetmail.inbound.options import ListenerOptions
+from jetmail.inbound.peer import Peer
+from jetmail.inbound.tls import ServerTls
+from jetmail.inbound.transaction import Receiver
+from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IResolver
+from jetmail.outbound.attempt import Deliverer
+from jetmail.outbound.fetching import PolicyFetcher
+from jetmail.outbound.pool import Pool
+from jetmail.outbound.route import RouteOptions, Router, Smarthost
+from jetmail.outbound.security import Security
+from jetmail.outbound.tls import ClientTls, TlsOptions
+from jetmail.smtp.options import SessionOptions
+from jetmail.spool.content import chunks
+from jetmail.store.directory.cache import Directory
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What leaves the house: connections, the security they are to have, and who uses them."""
+
+    fetcher: PolicyFetcher
+    security: Security
+    pool: Pool
+    deliverer: Deliverer
+
+
+def outgoing(
+    config: Config, reactor: Any, hostname: str, db: IDatabase, directory: Directory, resolver: IResolver, dialer: IDialer, entropy: IEntropy,
+    content: IContentStore, smarthost: Smarthost | None,
+) -> Outgoing:  # fmt: skip
+    """[delivery], [queue]"""
+    bound: dict[int, frozenset[str]] = {}
+    for listener in config.listeners:
+        bound[listener.port] = bound.get(listener.port, frozenset()) | {listener.address}
+    delivery = config.delivery
+    fetcher = wiring.policy_fetcher(config, reactor, resolver, dialer)
+    security = wiring.security(config, reactor, resolver, fetcher, db)
+
+    def destinations(domain: str) -> Any:
+        policy = directory.policy_for(domain)
+        # A domain that is only claimed must not draw the mail our users send there to wherever its claimant says.
+        return policy.destinations if policy is not None and policy.is_verified else ()
+
+    own = RouteOptions(own_names=frozenset({hostname}), own_endpoints=host.OwnEndpoints(bound), smarthost=smarthost, mx_port=delivery.mx_port)
+    router = Router(resolver, destinations, entropy, own, security.demands)
+    pool = Pool(wiring.pool_options(config), reactor)
+    tls = ClientTls(TlsOptions(str(config.path(delivery.ca_file)) if delivery.ca_file else ""), reactor.seconds)
+    options = wiring.delivery_options(config, hostname)
+    deliverer = Deliverer(router, pool, dialer, tls, lambda found: chunks(found, content), reactor, options, security)
+    return Outgoing(fetcher, security, pool, deliverer)
+
+
+def doors(
+    config: Config, hostname: str, connections: Connections, make_receiver: Callable[[Peer], Receiver], make_reference: Callable[[], str],
+    inherited: Mapping[int, Sequence[int | None]], tls: ServerTls,
+) -> Iterator[SmtpFactory]:  # fmt: skip
+    """One factory for each listener, or for each socket that was handed over for it."""
+    smtp = config.smtp
+    kinds = [each.kind for each in config.listeners]
+    for index, listener in enumerate(config.listeners):
+        name = listener.kind if index == kinds.index(listener.kind) else f"{listener.kind}-{index + 1}"
+        session = SessionOptions(
+            hostname,
+            listener.kind,
+            max_size=smtp.max_message_size,
+            max_recipients=smtp.max_recipients,
+            max_messages=smtp.max_messages,
+            max_errors=smtp.max_errors,
+        )
+        options = ListenerOptions(name, listener.kind, listener.address, listener.port, None, listener.proxy_from, smtp.greeting_delay)
+        for number, fd in enumerate(inherited.get(listener.port, [None])):
+            door = replace(options, fd=fd, name=options.name if not number else f"{options.name}-{number + 1}")
+            yield SmtpFactory(door, session, connections, make_receiver, make_reference, tls)
