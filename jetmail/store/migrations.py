@@ -31,6 +31,7 @@ from jetmail.store.schema import (
     v0007_smtp_users,
     v0008_transport,
     v0009_outbound_domains,
+    v0012_suppressions,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ STEPS: tuple[Step, ...] = (
     ("0007_smtp_users", _sql(v0007_smtp_users.SQL, v0007_smtp_users.TRIGGERS)),
     ("0008_transport", _sql(v0008_transport.SQL)),
     ("0009_outbound_domains", _sql(v0009_outbound_domains.SQL, v0009_outbound_domains.TRIGGERS)),
+    ("0012_suppressions", _sql(v0012_suppressions.SQL)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"
