@@ -20,7 +20,7 @@ import inspect
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from types import CoroutineType
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -69,6 +69,14 @@ class Entry:
     on_error: OnError
 
 
+class Asked(NamedTuple):
+    """An entry as it is asked: what every message needs of it, at hand."""
+
+    of_message: bool
+    rule: Any
+    entry: Entry
+
+
 class Chain:
     """Entries in effective order. Immutable."""
 
@@ -79,9 +87,9 @@ class Chain:
         layers: dict[Stage, dict[int, list[Entry]]] = {stage: {} for stage in Stage}
         for entry in self.entries:
             layers[entry.stage].setdefault(entry.layer, []).append(entry)
-        self._layers = {stage: tuple(tuple(found[layer]) for layer in sorted(found)) for stage, found in layers.items()}
+        self._layers = {stage: tuple(tuple(map(_asked, found[layer])) for layer in sorted(found)) for stage, found in layers.items()}
 
-    def layers(self, stage: Stage) -> tuple[tuple[Entry, ...], ...]:
+    def layers(self, stage: Stage) -> tuple[tuple[Asked, ...], ...]:
         """The stage's entries, layer by layer."""
         return self._layers[stage]
 
@@ -137,7 +145,7 @@ class _Asking:
 
     __slots__ = ("_appliance", "_before", "_clock", "_facts", "_is_cancelled", "_layers", "_opinions", "_policies", "_waiting")
 
-    def __init__(self, layers: Sequence[tuple[Entry, ...]], facts: Facts, policies: Sequence[Policy], appliance: Policy, clock: IReactorTime) -> None:
+    def __init__(self, layers: Sequence[tuple[Asked, ...]], facts: Facts, policies: Sequence[Policy], appliance: Policy, clock: IReactorTime) -> None:
         self._layers = layers
         self._facts = facts
         self._policies = policies
@@ -194,16 +202,23 @@ class _Asking:
             self._before = len(self._opinions)
         return True
 
-    def _ask_layer(self, layer: Iterable[Entry]) -> None:
-        whole = ((None, self._facts, self._appliance),)
+    def _ask_layer(self, layer: Iterable[Asked]) -> None:
+        facts, appliance = self._facts, self._appliance
         views: list[tuple[int, Facts, Policy]] | None = None
-        for entry in layer:
-            is_of_message = entry.scope is Scope.MESSAGE
-            if not is_of_message and views is None:
-                views = self._views()
-            for index, facts, policy in whole if is_of_message else views or ():
+        for of_message, rule, entry in layer:
+            if of_message:
                 try:
-                    verdict = entry.rule.judge(facts, policy)
+                    verdict = rule.judge(facts, appliance)
+                except Exception:
+                    verdict = _failed(entry, Failure())
+                if verdict is not NO_OPINION:
+                    self._said(entry, None, verdict)
+                continue
+            if views is None:
+                views = self._views()
+            for index, view, policy in views:
+                try:
+                    verdict = rule.judge(view, policy)
                 except Exception:
                     verdict = _failed(entry, Failure())
                 if verdict is not NO_OPINION:
@@ -244,6 +259,10 @@ class _Asking:
             verdict = _failed(entry, Failure(TypeError(f"answered {type(verdict).__name__}, not a Verdict")))
         if verdict is not NO_OPINION:
             self._opinions.append(Opinion(entry.name, entry.order, entry.kind, entry.level, index, verdict))
+
+
+def _asked(entry: Entry) -> Asked:
+    return Asked(entry.scope is Scope.MESSAGE, entry.rule, entry)
 
 
 def _coroutine(awaitable: Awaitable[Any]) -> Coroutine[Deferred[Any], Any, Any]:
