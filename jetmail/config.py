@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jetmail.errors import ConfigError
-from jetmail.sections import Delivery, Dns, Domains, Ldap, Listener, Log, Queue, Server, Smtp, Store, Submission, Tls, Verify, Web
+from jetmail.sections import Delivery, Dns, Domains, Ldap, Listener, Log, Queue, Server, Smtp, Store, Submission, Suppression, Tls, Verify, Web
 from jetmail.settings import as_toml, converter, faults, sample
 
 FILE_NAME = "jetmail.toml"
@@ -42,6 +42,7 @@ class Config:
     listener: tuple[Listener, ...] = ()
     smtp: Smtp = Smtp()
     submission: Submission = Submission()
+    suppression: Suppression = Suppression()
     tls: Tls = Tls()
     queue: Queue = Queue()
     delivery: Delivery = Delivery()
@@ -82,7 +83,7 @@ class Config:
         return self.listener or (Listener(), Listener(kind="submission", port=587), Listener(kind="submissions", port=465))
 
 
-SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Submission, Tls, Queue, Delivery, Verify, Domains, Ldap, Dns, Web, Log)
+SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Submission, Suppression, Tls, Queue, Delivery, Verify, Domains, Ldap, Dns, Web, Log)
 
 
 def load(file: Path | str) -> Config:

@@ -90,6 +90,20 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppression:
+    """[suppression] Recipients that mail of users is not sent to, because it came back or somebody complained (docs/suppression.md)."""
+
+    enabled: bool = setting(True, "false: nobody is suppressed by itself, and the list is not looked at")
+    bounces: bool = setting(True, "suppress a recipient that its host refuses for good")
+    complaints: bool = setting(True, "suppress a recipient that complains")
+    gone: int = setting(1, "messages refused because there is no such address until it is suppressed", low=1, high=1_000)
+    refused: int = setting(3, "messages refused without saying why until the address is suppressed; 0: never", low=0, high=1_000)
+    window_days: float = setting(7, "days in which these refusals must come", low=0.01, high=365)
+    bounce_days: float = setting(30, "days an address is suppressed because mail came back; 0: for good", low=0, high=3_650)
+    complaint_days: float = setting(0, "days an address is suppressed because of a complaint; 0: for good", low=0, high=3_650)
+
+
+@dataclass(frozen=True, slots=True)
 class Tls:
     """[tls] The certificate shown to clients. Files are read again when they change."""
 

@@ -36,6 +36,7 @@ from jetmail.outbound.reporting import TlsReports
 from jetmail.outbound.route import Credentials, Smarthost
 from jetmail.outbound.security import Security, SecurityOptions
 from jetmail.outbound.tls import TlsMode
+from jetmail.suppressing import SuppressingOptions
 
 
 def dns_options(config: Config) -> DnsOptions:
@@ -90,6 +91,21 @@ def sending_limits(config: Config) -> tuple[Limits, Limits]:
     return (
         Limits(given.user_messages, given.user_newcomers, given.user_rejections, given.user_spam),
         Limits(given.sender_messages, given.sender_newcomers, given.sender_rejections, given.sender_spam),
+    )
+
+
+def suppressing_options(config: Config) -> SuppressingOptions:
+    """[suppression]"""
+    given = config.suppression
+    return SuppressingOptions(
+        given.enabled,
+        given.bounces,
+        given.complaints,
+        given.gone,
+        given.refused,
+        given.window_days * 86_400.0,
+        given.bounce_days,
+        given.complaint_days,
     )
 
 

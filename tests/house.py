@@ -23,7 +23,7 @@ LINES: tuple[frozenset[str], ...] = (
     frozenset({"sections"}),
     frozenset({"smtp", "mailauth", "classifier", "dns", "offload", "config", "logs", "resources", "host", "wire", "passwords"}),
     frozenset({"store", "spool"}),
-    frozenset({"rules", "signatures"}),
+    frozenset({"rules", "signatures", "suppressing"}),
     frozenset({"inbound", "outbound", "actions"}),
     frozenset({"web", "api", "jobs"}),
     frozenset({"wiring"}),

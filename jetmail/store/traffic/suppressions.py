@@ -46,8 +46,8 @@ class Suppression:
 
 
 class Strike(NamedTuple):
-    """A refusal for good that speaks of the address. With `needed` of them (different messages) since `since`, this one included, the address is
-    suppressed as a bounce until `expires`. `source` is the message's uid."""
+    """A refusal for good that speaks of the address, or a complaint. With `needed` of them (different messages) since `since`, this one included, the
+    address is suppressed for that reason until `expires`. `source` is the message's uid."""
 
     account_id: int
     address: str
@@ -57,6 +57,7 @@ class Strike(NamedTuple):
     needed: int
     since: float
     expires: float | None
+    reason: str = BOUNCE
 
 
 class Page(NamedTuple):
@@ -96,7 +97,7 @@ def strike(conn: Connection, new: Strike) -> bool:
         query = "SELECT count(*) FROM suppression_strikes WHERE address = ? AND account_id = ? AND at >= ?"
         if conn.execute(query, (new.address, new.account_id, new.since)).fetchone()[0] < new.needed:
             return False
-    return add(conn, new.account_id, new.address, BOUNCE, new.detail, new.at, new.expires, new.source)
+    return add(conn, new.account_id, new.address, new.reason, new.detail, new.at, new.expires, new.source)
 
 
 def find(conn: Connection, account_id: int, addresses: Iterable[str], now: float) -> dict[str, Suppression]:
