@@ -111,12 +111,14 @@ def reasons(conn: Connection, now: float, selection: Selection) -> list[tuple[st
 
 
 def retry(conn: Connection, now: float, selection: Selection, by: str, limit: int = LIMIT) -> int:
-    """Due at once, even where the destination is down (one probe goes at once, the rest follows its success)."""
-    waits = "d.held = 0 AND (d.next_attempt > ? OR d.destination IN (SELECT name FROM destinations WHERE not_before > ?))"
+    """Due at once, even where the destination is down (one probe goes at once, the rest follows its success). What waits for a site that is cooling
+    goes on waiting: `sites.resume` is for that."""
+    waits = "d.held = 0 AND (d.next_attempt > ? OR d.destination IN (SELECT name FROM destinations WHERE not_before > ? AND site = ''))"
     found = _find(conn, now, selection, waits, (now, now), limit)
     conn.executemany("UPDATE deliveries SET next_attempt = ? WHERE id = ?", [(now, item) for item, _ in found])
     conn.executemany(
-        "UPDATE destinations SET not_before = 0 WHERE name = (SELECT destination FROM deliveries WHERE id = ?)", [(item,) for item, _ in found]
+        "UPDATE destinations SET not_before = 0 WHERE site = '' AND name = (SELECT destination FROM deliveries WHERE id = ?)",
+        [(item,) for item, _ in found],
     )
     return _told(conn, now, found, "retry", by)
 

@@ -75,7 +75,7 @@ def save(conn: Connection, lane: LaneState) -> None:
     conn.execute(
         """INSERT INTO destinations (name, failures, down_since, not_before, reason, reply) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET
             failures = excluded.failures, down_since = excluded.down_since, not_before = excluded.not_before, reason = excluded.reason,
-            reply = excluded.reply""",
+            reply = excluded.reply, site = ''""",
         (lane.name, lane.failures, lane.down_since, lane.not_before, lane.reason, lane.reply),
     )
 
@@ -83,7 +83,9 @@ def save(conn: Connection, lane: LaneState) -> None:
 def clear(conn: Connection, name: str) -> None:
     """Remember that a lane is well."""
     conn.execute("DELETE FROM destinations WHERE name = ? AND suspended = 0", (name,))
-    conn.execute("UPDATE destinations SET failures = 0, down_since = NULL, not_before = 0, reason = '', reply = '' WHERE name = ?", (name,))
+    conn.execute(
+        "UPDATE destinations SET failures = 0, down_since = NULL, not_before = 0, reason = '', reply = '', site = '' WHERE name = ?", (name,)
+    )
 
 
 def wake(conn: Connection, now: float, name: str) -> int:
@@ -111,17 +113,34 @@ def prune(conn: Connection, before: float) -> int:
     ).rowcount
 
 
-def suspend(conn: Connection, name: str) -> None:
+def suspend(conn: Connection, name: str, now: float | None = None, by: str = "", note: str = "") -> None:
     """People's wish: dial nothing there until `resume`. Its mail waits and does not expire."""
-    conn.execute("INSERT INTO destinations (name, suspended) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET suspended = 1", (name,))
+    conn.execute(
+        """INSERT INTO destinations (name, suspended, suspended_since, suspended_by, suspended_reason) VALUES (?, 1, ?, ?, ?) ON CONFLICT (name)
+            DO UPDATE SET suspended = 1, suspended_since = coalesce(suspended_since, excluded.suspended_since), suspended_by = excluded.suspended_by,
+            suspended_reason = excluded.suspended_reason""",
+        (name, now, by, note),
+    )
     conn.execute("UPDATE queue_version SET version = version + 1")
 
 
-def resume(conn: Connection, name: str) -> None:
-    """The end of `suspend`."""
-    conn.execute("UPDATE destinations SET suspended = 0, not_before = 0 WHERE name = ?", (name,))
-    conn.execute("DELETE FROM destinations WHERE name = ? AND down_since IS NULL", (name,))
+def resume(conn: Connection, name: str) -> bool:
+    """The end of `suspend`, and of the pause of one that is down: it is probed now. -> whether there was anything to end."""
+    found = conn.execute("SELECT 1 FROM destinations WHERE name = ? AND (suspended = 1 OR down_since IS NOT NULL)", (name,)).fetchone() is not None
+    conn.execute(
+        """UPDATE destinations SET suspended = 0, suspended_since = NULL, suspended_by = '', suspended_reason = '',
+            not_before = CASE WHEN site = '' THEN 0 ELSE not_before END WHERE name = ?""",
+        (name,),
+    )
+    conn.execute("DELETE FROM destinations WHERE name = ? AND down_since IS NULL AND site = ''", (name,))
     conn.execute("UPDATE queue_version SET version = version + 1")
+    return found
+
+
+def site_of(conn: Connection, name: str) -> str:
+    """The site that destination waits for, '' when it waits for none."""
+    row = conn.execute("SELECT site FROM destinations WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else ""
 
 
 def version(conn: Connection) -> int:
