@@ -31,7 +31,12 @@ from jetmail.store.schema import (
     v0007_smtp_users,
     v0008_transport,
     v0009_outbound_domains,
+    v0010_sites,
+    v0011_sources,
     v0012_suppressions,
+    v0014_api_tokens,
+    v0015_webhooks,
+    v0016_people,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +64,12 @@ STEPS: tuple[Step, ...] = (
     ("0007_smtp_users", _sql(v0007_smtp_users.SQL, v0007_smtp_users.TRIGGERS)),
     ("0008_transport", _sql(v0008_transport.SQL)),
     ("0009_outbound_domains", _sql(v0009_outbound_domains.SQL, v0009_outbound_domains.TRIGGERS)),
+    ("0010_sites", _sql(v0010_sites.SQL)),
+    ("0011_sources", _sql(v0011_sources.SQL, v0011_sources.TRIGGERS)),
     ("0012_suppressions", _sql(v0012_suppressions.SQL)),
+    ("0014_api_tokens", _sql(v0014_api_tokens.SQL, v0014_api_tokens.TRIGGERS)),
+    ("0015_webhooks", _sql(v0015_webhooks.SQL, v0015_webhooks.TRIGGERS)),
+    ("0016_people", _sql(v0016_people.SQL, v0016_people.TRIGGERS)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"

@@ -17,15 +17,34 @@ from typing import Any, TypeVar
 
 from jetmail.interfaces import IDatabase
 from jetmail.mail.address import Address
+from jetmail.mail.holdrule import HoldRule
 from jetmail.store.database import Connection
-from jetmail.store.directory import accounts, aliases, blocked_senders, dkim_keys, domains, rules, sender_addresses, settings, smtp_users
+from jetmail.store.directory import (
+    accounts,
+    aliases,
+    api_tokens,
+    blocked_senders,
+    dkim_keys,
+    domains,
+    hold_rules,
+    people,
+    principals,
+    rules,
+    sender_addresses,
+    settings,
+    smtp_users,
+    sources,
+)
 from jetmail.store.directory.accounts import Account
 from jetmail.store.directory.aliases import Expansion, Found
+from jetmail.store.directory.api_tokens import ApiToken
 from jetmail.store.directory.blocked_senders import BlockedSender
 from jetmail.store.directory.dkim_keys import DkimKey
 from jetmail.store.directory.domains import Destination
+from jetmail.store.directory.people import Person
 from jetmail.store.directory.rules import StoredRule
 from jetmail.store.directory.smtp_users import SmtpUser
+from jetmail.store.directory.sources import SourceBook
 from jetmail.store.directory.versions import directory_version
 
 MAX_REMEMBERED = 20_000  # answers; some 10 MB at worst
@@ -116,13 +135,28 @@ class Directory:
 
     def smtp_user_named(self, username: str) -> SmtpUser | None:
         """The SMTP user of that name, in any case. Names nobody has are asked for by strangers and not remembered."""
-        name = username.lower()
+        return self._known("smtp user named", username.lower(), smtp_users.named)
+
+    def person(self, uuid: str) -> Person | None:
+        """The person of that uuid."""
+        return self._recall("person", uuid, people.get)
+
+    def person_at(self, address: str) -> Person | None:
+        """The person of that address (an Address.key); like names, those nobody has are not remembered."""
+        return self._known("person at", address, people.at)
+
+    def principal(self, uuid: str) -> principals.Named | None:
+        """The SMTP user or person of that uuid."""
+        return self._recall("principal", uuid, principals.get)
+
+    def api_token(self, secret: bytes) -> ApiToken | None:
+        """The API token whose SHA-256 this is. Those nobody has are asked for by strangers and not remembered."""
         self._refresh()
-        found: SmtpUser | None = self._remembered.get(("smtp user named", name))
+        found: ApiToken | None = self._remembered.get(("api token", secret))
         if found is None:
-            found = self._db.read(smtp_users.named, name)
+            found = self._db.read(api_tokens.by_secret, secret)
             if found is not None:
-                self._remembered["smtp user named", name] = found
+                self._remembered["api token", secret] = found
         return found
 
     def account(self, account_id: int) -> Account | None:
@@ -138,12 +172,20 @@ class Directory:
         return self._recall("dkim", domain, dkim_keys.active)
 
     def blocked(self, user: str) -> dict[str, BlockedSender]:
-        """What of the SMTP user is blocked, by sender; '' is all of it."""
+        """What of the SMTP user or person is blocked, by sender; '' is all of it."""
         return self._recall("blocked", user, blocked_senders.now_blocked)
 
     def may_send_as(self, address: str, person: str) -> bool:
         """Whether the address (an Address.key) was granted to the person."""
         return self._recall("sender", (address, person), _granted)
+
+    def sources(self) -> SourceBook | None:
+        """Who leaves from an address of their own; None when nobody does."""
+        return self._recall("sources", None, sources.book)
+
+    def hold_rules(self) -> tuple[HoldRule, ...]:
+        """The hold rules that are switched on, expired ones too."""
+        return self._recall("hold rules", None, hold_rules.enabled)
 
     def _refresh(self) -> None:
         now = self._now() if self._now is not None else 0.0
@@ -158,6 +200,16 @@ class Directory:
             self._stamp = stamp
         if self._now is not None:
             self._asked = now
+
+    def _known(self, kind: str, key: str, fetch: Callable[[Connection, str], T | None]) -> T | None:
+        """Remembers only what there is."""
+        self._refresh()
+        found: T | None = self._remembered.get((kind, key))
+        if found is None:
+            found = self._db.read(fetch, key)
+            if found is not None:
+                self._remembered[kind, key] = found
+        return found
 
     def _recall(self, kind: str, key: Any, fetch: Callable[[Connection, Any], T]) -> T:
         self._refresh()
