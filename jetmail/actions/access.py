@@ -28,12 +28,13 @@ _MAY: dict[str, frozenset[str]] = {
     "account": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE, SENDING, DOMAIN}),
     "owner": frozenset({SEE, QUARANTINE, KEPT, QUEUE, RULES, PEOPLE}),
     "user": frozenset({SEE, QUARANTINE, RULES}),
+    "sender": frozenset({SEE}),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`role` admin, account, owner or user; `scope` '', an account's id as text, a domain, an address (`Address.key`)."""
+    """`role` admin, account, owner, user or sender; `scope` '', an account's id as text, a domain, an address (`Address.key`), the uuid of who sends."""
 
     role: str
     scope: str = ""
@@ -108,7 +109,8 @@ def reach(conn: Connection, actor: Actor, verb: str = SEE) -> Reach:
     for name in tuple(names):
         names.update(domains.aliases_of(conn, name))
     addresses = {grant.scope.casefold() for grant in granted if grant.role == "user"}
-    return Reach(False, frozenset(names), frozenset(addresses), smtp_users.uuids_of(conn, accounts) if accounts else frozenset())
+    senders = frozenset(grant.scope for grant in granted if grant.role == "sender")
+    return Reach(False, frozenset(names), frozenset(addresses), senders | (smtp_users.uuids_of(conn, accounts) if accounts else frozenset()))
 
 
 def record(conn: Connection, actor: Actor, now: float, action: str, obj: str, detail: dict[str, object] | None = None) -> None:
@@ -123,7 +125,7 @@ def _is_in_scope(grant: Grant, obj: Object) -> bool:
         return obj.account_id > 0 and grant.scope == str(obj.account_id)
     if grant.role == "owner":
         return obj.domain != "" and grant.scope == obj.domain
-    return obj.address != "" and grant.scope.casefold() == _key(obj.address)
+    return grant.role == "user" and obj.address != "" and grant.scope.casefold() == _key(obj.address)
 
 
 def _key(address: str) -> str:

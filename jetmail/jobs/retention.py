@@ -1,4 +1,4 @@
-"""Forgets messages, deliveries, events and audit entries past their time, in small transactions, so that mail never waits for it."""
+"""Forgets messages, deliveries, events, audit entries and answered keys past their time, in small transactions, so that mail never waits for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from jetmail.interfaces import IContentStore, IDatabase, IJob
-from jetmail.store.traffic import retention
+from jetmail.store.traffic import idempotency, retention
 from jetmail.store.traffic.retention import Expired
 
 DAY = 86_400.0
@@ -55,5 +55,7 @@ class RetentionJob:
             if not after:
                 break
         while await self._db.run(retention.expire_audit, self._wall() - self._audit_days * DAY):
+            pass
+        while await self._db.run(idempotency.forget, self._wall() - DAY):
             pass
         return forgotten
