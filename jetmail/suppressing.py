@@ -85,6 +85,14 @@ class Suppressing:
         return Strike(account_id, key, detail, now, uid, needed, now - self.options.window, now + days * DAY if days else None, reason)
 
 
+def words(found: Suppression, recipient: str) -> str:
+    """What is said to who writes to `recipient`: that it is suppressed, what for, and who can lift it. Of an alias it is not said where it leads."""
+    leads = "is" if key_of(recipient) == found.address else "leads to an address"
+    if found.account_id == suppressions.APPLIANCE:
+        return f"[SUPPRESSED] {recipient} {leads} on the suppression list of this system ({found.reason}); its administrator can take it off"
+    return f"[SUPPRESSED] {recipient} {leads} on your suppression list ({found.reason}); take it off to send there again"
+
+
 def key_of(address: str) -> str:
     """Address.key, '' for what is no address."""
     try:

@@ -3,13 +3,14 @@
 Promises
 - Delivered and refused end a delivery; anything else keeps it, due again by the schedule, until an attempt fails at or after the end of its lifetime.
 - A message whose content is gone or damaged is set aside (held, reason 'content'): not looped, not returned, not deleted; people decide.
+- A refusal of mail of our own users goes along with what it counts for against the recipient (`strike`), into the same transaction.
 - Every attempt is an event with result, reason, reply, host, address, port, tls, verified and duration; reports are events too.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from jetmail.interfaces import IEntropy
@@ -20,8 +21,9 @@ from jetmail.outbound import bounce, schedule
 from jetmail.outbound.bounce import EXPIRED, Reporter
 from jetmail.outbound.lane import Item
 from jetmail.outbound.schedule import GiveUp, ScheduleOptions
-from jetmail.store.traffic.deliveries import Attempted, Due
+from jetmail.store.traffic.deliveries import Attempted, Due, MessageFacts
 from jetmail.store.traffic.messages import Content, NewMessage
+from jetmail.store.traffic.suppressions import Strike
 
 CONTENT = "content"
 _as_json = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each call that wants one of its own
@@ -38,13 +40,19 @@ class Ended(NamedTuple):
     due: float | None = None
 
 
-class Endings:
-    """See the module."""
+# (now, user, address, the refusal, uid) -> what it is to count for.
+Strikes = Callable[[float, str, str, Reply, str], Strike | None]
+REFUSALS = frozenset({"refused", "null-mx"})  # said by the other side; anything else that ends a delivery is ours
 
-    def __init__(self, options: ScheduleOptions, reporter: Reporter, entropy: IEntropy) -> None:
+
+class Endings:
+    """See the module. Without `strikes` refusals count for nothing."""
+
+    def __init__(self, options: ScheduleOptions, reporter: Reporter, entropy: IEntropy, strikes: Strikes | None = None) -> None:
         self._options = options
         self._reporter = reporter
         self._entropy = entropy
+        self._strikes = strikes
 
     def attempt(self, now: float, item: Item, content: Content | None, outcomes: Mapping[int, Outcome]) -> Ended:
         """An attempt was made."""
@@ -89,7 +97,8 @@ class Endings:
                 attempted.append(_final(now, due, Status.DELIVERED, outcome, attempt, content_id, spool))
             elif next_attempt is None:
                 ended = EXPIRED if outcome.result is Result.LATER else outcome.reason
-                attempted.append(_final(now, due, Status.REJECTED, outcome, attempt, content_id, spool, ended))
+                final = _final(now, due, Status.REJECTED, outcome, attempt, content_id, spool, ended)
+                attempted.append(final if ended not in REFUSALS else self._struck(final, item.facts, due, outcome))
             else:
                 held = outcome.reason == CONTENT
                 events = (attempt, ("hold", '{"by":"queue","reason":"content"}')) if held else (attempt, *_downgrade(outcome))
@@ -114,12 +123,23 @@ class Endings:
         reports, told = self._reports(now, item, content, [], [(due, outcome) for due in item.deliveries], [], until)
         attempted = [
             Attempted(
-                due.id, due.message_id, now, Status.QUEUED, due.reason or outcome.reason, due.reply or str(outcome.reply), due.next_attempt,
+                due.id,
+                due.message_id,
+                now,
+                Status.QUEUED,
+                due.reason or outcome.reason,
+                due.reply or str(outcome.reply),
+                due.next_attempt,
                 delay_notified=True,
             )
             for due in item.deliveries
         ]
         return Ended(_with_events(attempted, told), reports)
+
+    def _struck(self, final: Attempted, facts: MessageFacts, due: Due, outcome: Outcome) -> Attempted:
+        if self._strikes is None or not facts.user or facts.direction != "outbound":
+            return final
+        return final._replace(strike=self._strikes(final.at, facts.user, due.target, outcome.reply, facts.uid))
 
     def _reports(
         self, now: float, item: Item, content: Content | None, failed: list[tuple[Due, Outcome]], late: list[tuple[Due, Outcome]],
@@ -146,11 +166,7 @@ def _final(
 def _with_events(attempted: list[Attempted], told: list[tuple[str, str]]) -> tuple[Attempted, ...]:
     """Reports stand in the timeline of the message once, with its first recipient."""
     if told and attempted:
-        one = attempted[0]
-        attempted[0] = Attempted(
-            one.id, one.message_id, one.at, one.status, one.reason, one.reply, one.next_attempt, one.held, one.delay_notified, (*one.events, *told),
-            one.content_id, one.spool,
-        )  # fmt: skip
+        attempted[0] = attempted[0]._replace(events=(*attempted[0].events, *told))
     return tuple(attempted)
 
 

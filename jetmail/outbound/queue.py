@@ -29,7 +29,7 @@ from jetmail.interfaces import IContentStore, IDatabase, IEntropy, IQueueDoor
 from jetmail.mail.outcome import Outcome
 from jetmail.outbound import schedule
 from jetmail.outbound.bounce import Reporter
-from jetmail.outbound.ending import MISSING, Endings
+from jetmail.outbound.ending import MISSING, Endings, Strikes
 from jetmail.outbound.job import Job
 from jetmail.outbound.lane import Change, Item, Lane, QueueOptions, pulse_of
 from jetmail.outbound.lookout import Lookout
@@ -52,7 +52,7 @@ class Deliverer(Protocol):
 
 @implementer(IQueueDoor)
 class Queue(Service):
-    """See the module. `now` is the wall clock in epoch seconds; without it `clock.seconds` is. `on_outcome` is told of each, for metrics."""
+    """`now`: the wall clock in epoch seconds; without it `clock.seconds`. `on_outcome` is told of each, for metrics; `strikes` as in Endings."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Queue(Service):
         log: Logger,
         now: Callable[[], float] | None = None,
         on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+        strikes: Strikes | None = None,
     ) -> None:
         self._db = db
         self._deliverer = deliverer
@@ -79,7 +80,7 @@ class Queue(Service):
         self._on_outcome = on_outcome
         self._now: Callable[[], float] = now or clock.seconds
         self._window = Window(options, self._make_lane)
-        self._endings = Endings(schedule_options, reporter, entropy)
+        self._endings = Endings(schedule_options, reporter, entropy, strikes)
         self._recorder = Recorder(db, clock, self._now, options, self._settled, log)
         returns = Returns(self._window, self._endings, self._recorder, schedule_options, self._now, self._read)
         self._lookout = Lookout(
@@ -99,8 +100,7 @@ class Queue(Service):
 
     def reserve(self, count: int, destinations: Collection[str] = ()) -> bool:
         """True: claim the first attempt, and call `enqueued` or `cancel` with as many deliveries. False for a destination that is down too: what
-        would
-        only be parked again is better not claimed, which saves a transaction for each message while it is away."""
+        would only be parked again is better not claimed, which saves a transaction for each message while it is away."""
         now = self._now()
         known = self._window.lanes
         is_closed = any((lane := known.get(name)) is not None and lane.is_closed(now) for name in destinations)
@@ -426,9 +426,7 @@ class Queue(Service):
 
     def _revalidate(self) -> None:
         """People changed the queue: let go of what they held, deleted or sent back, and learn which lanes they suspended or want tried."""
-        waiting = [
-            due.id for lane in self._window.lanes.values() for item in (*lane.fresh, *lane.loaded) for due in item.deliveries
-        ]
+        waiting = [due.id for lane in self._window.lanes.values() for item in (*lane.fresh, *lane.loaded) for due in item.deliveries]
         valid: set[int] = set()
         for start in range(0, len(waiting), 500):
             valid |= self._db.read(deliveries.still_queued, waiting[start : start + 500])

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from jetmail.mail.status import Status
 from jetmail.store.database import Connection
+from jetmail.store.traffic.suppressions import Strike
 
 OPERATOR = "operator"  # the reason of a queued delivery that somebody asked to be returned to its sender
 
@@ -60,7 +61,8 @@ class MessageFacts(NamedTuple):
 
 class Attempted(NamedTuple):
     """What to write for one delivery. `status` DELIVERED or REJECTED ends it; QUEUED keeps it, due at `next_attempt`, or set aside when `held`.
-    `events` are (kind, JSON detail) in order. `content_id` and `spool` name the message's content, which goes when this was its last need."""
+    `events` are (kind, JSON detail) in order. `content_id` and `spool` name the message's content, which goes when this was its last need. `strike`:
+    what the end is to count for against the recipient."""
 
     id: int
     message_id: int
@@ -74,6 +76,7 @@ class Attempted(NamedTuple):
     events: tuple[tuple[str, str], ...] = ()
     content_id: int | None = None
     spool: str = ""
+    strike: Strike | None = None
 
 
 _DUE = """SELECT m.id, m.uid, m.sender, m.size, m.body, m.smtputf8, m.ret, m.envid, m.requiretls, m.received, m.content_id, m.direction, m.user,
@@ -114,9 +117,7 @@ def _facts(
     message_id: int, uid: str, sender: str, size: int, body: str, smtputf8: int, ret: str, envid: str, requiretls: int, received: float,
     content_id: int | None, direction: str, user: str,
 ) -> MessageFacts:  # fmt: skip
-    return MessageFacts(
-        message_id, uid, sender, size, body, bool(smtputf8), ret, envid, bool(requiretls), received, content_id, direction, user
-    )
+    return MessageFacts(message_id, uid, sender, size, body, bool(smtputf8), ret, envid, bool(requiretls), received, content_id, direction, user)
 
 
 def _delivery(*columns: Any) -> Due:
