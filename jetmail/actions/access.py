@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jetmail.errors import NotFoundError
 from jetmail.mail.address import AddressError, parse
 from jetmail.store.database import Connection
-from jetmail.store.directory import audit, domains, smtp_users
+from jetmail.store.directory import audit, domains, principals
 
 SEE = "see"  # log rows, messages, the state of the queue
 QUARANTINE = "quarantine"  # release, delete, preview what is held back
@@ -19,7 +19,7 @@ KEPT = "kept"  # the same for refused spam a domain keeps a copy of
 QUEUE = "queue"  # retry, hold, bounce, delete
 RULES = "rules"  # allow and block rules
 PEOPLE = "people"  # known recipients and aliases
-SENDING = "sending"  # SMTP users, sender addresses, blocked senders
+SENDING = "sending"  # SMTP users, people, sender addresses, blocked senders
 DOMAIN = "domain"  # a domain's settings and destinations; adding and removing one
 APPLIANCE = "appliance"  # what concerns everybody
 
@@ -74,7 +74,7 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far an actor sees: everything, or mail to these domains and these addresses, and what these SMTP users (uuids) have sent."""
+    """How far an actor sees: everything, or mail to these domains and these addresses, and what these SMTP users and people (uuids) have sent."""
 
     everything: bool = False
     domains: frozenset[str] = frozenset()
@@ -110,7 +110,7 @@ def reach(conn: Connection, actor: Actor, verb: str = SEE) -> Reach:
         names.update(domains.aliases_of(conn, name))
     addresses = {grant.scope.casefold() for grant in granted if grant.role == "user"}
     senders = frozenset(grant.scope for grant in granted if grant.role == "sender")
-    return Reach(False, frozenset(names), frozenset(addresses), senders | (smtp_users.uuids_of(conn, accounts) if accounts else frozenset()))
+    return Reach(False, frozenset(names), frozenset(addresses), senders | (principals.uuids_of(conn, accounts) if accounts else frozenset()))
 
 
 def record(conn: Connection, actor: Actor, now: float, action: str, obj: str, detail: dict[str, object] | None = None) -> None:

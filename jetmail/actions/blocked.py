@@ -17,7 +17,7 @@ from jetmail.actions.access import Actor, Object
 from jetmail.errors import ConflictError, NotFoundError
 from jetmail.interfaces import IDatabase
 from jetmail.store.database import Connection
-from jetmail.store.directory import blocked_senders, smtp_users
+from jetmail.store.directory import blocked_senders, principals
 from jetmail.store.directory.blocked_senders import BlockedSender
 
 
@@ -70,6 +70,6 @@ def _unblock(conn: Connection, actor: Actor, now: float, block_id: int) -> Shown
 
 
 def _shown(conn: Connection, block: BlockedSender) -> Shown:
-    user = smtp_users.get(conn, block.user)
+    user = principals.get(conn, block.user)
     may = block.unblocked is None and not blocked_senders.released_by_owner(conn, block.user, block.sender)
-    return Shown(block, user.username if user is not None else "", may)
+    return Shown(block, user.name if user is not None else "", may)

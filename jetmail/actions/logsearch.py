@@ -20,7 +20,7 @@ from jetmail.errors import UsageError
 from jetmail.interfaces import IDatabase
 from jetmail.mail.address import AddressError, parse_domain
 from jetmail.mail.status import Status
-from jetmail.store.directory import smtp_users
+from jetmail.store.directory import principals
 from jetmail.store.traffic.search import Criteria, Cursor, LogRow, Within, search_slice
 
 MAX_LIMIT = 1_000  # spec 1.3
@@ -52,7 +52,7 @@ async def _search(db: IDatabase, actor: Actor, criteria: Criteria, limit: int, a
         raise UsageError("after", "is not a cursor of an earlier page") from None
     seen: Reach = db.read(reach, actor)
     within = Within() if seen.everything else Within(tuple(sorted(seen.domains)), tuple(sorted(seen.addresses)), tuple(sorted(seen.users)))
-    if criteria.user and (user := db.read(smtp_users.named, criteria.user.lower())) is not None:
+    if criteria.user and (user := db.read(principals.named, criteria.user.lower())) is not None:
         criteria = replace(criteria, user=user.uuid)  # the log knows users by uuid, people by name
     rows: list[LogRow] = []
     for _ in range(MAX_SLICES):

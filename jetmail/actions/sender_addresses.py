@@ -1,8 +1,9 @@
-"""Sender addresses: who may send as an address besides their own (spec 6.10). A person is an SMTP user, by name or uuid, or a mailbox, by address.
+"""Sender addresses: who may send as an address besides their own (spec 6.10). Named is an SMTP user, by name or uuid, or a person, by
+address.
 
-Who may: `access.SENDING` on the account that has the address's domain and, where the person is an SMTP user, on that user's account.
+Who may: `access.SENDING` on the account that has the address's domain and on the account of whom it is granted to.
 
-Raises UsageError, NotFoundError (no such user or domain, or not yours; nothing granted).
+Raises UsageError, NotFoundError (no such user, person or domain, or not yours; nothing granted).
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from jetmail.actions import access, smtp_users
+from jetmail.actions import access, people, smtp_users
 from jetmail.actions.access import Actor, Object
 from jetmail.errors import ConflictError, NotFoundError, UsageError
 from jetmail.interfaces import IDatabase
 from jetmail.mail.address import Address, AddressError, parse
 from jetmail.store.database import Connection
-from jetmail.store.directory import domains, sender_addresses
-from jetmail.store.directory import smtp_users as users
+from jetmail.store.directory import domains, principals, sender_addresses
 from jetmail.store.directory.sender_addresses import SenderAddress
 
 MAX_OF_PERSON = 1_000
@@ -26,7 +26,7 @@ MAX_OF_PERSON = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """One grant as people see it: `name` is the SMTP user's, or the mailbox's address again."""
+    """One grant as people see it: `person` is a uuid, `name` the SMTP user's, or the person's address."""
 
     address: str
     person: str
@@ -72,8 +72,8 @@ def _listing(conn: Connection, actor: Actor) -> tuple[Granted, ...]:
         if domain not in may:
             may[domain] = _may(conn, actor, domain)
         if may[domain]:
-            user = users.get(conn, grant.person)
-            made.append(Granted(grant.address, grant.person, user.username if user is not None else grant.person))
+            user = principals.get(conn, grant.person)
+            made.append(Granted(grant.address, grant.person, user.name if user is not None else grant.person))
     return tuple(made)
 
 
@@ -89,10 +89,8 @@ def _person(conn: Connection, actor: Actor, text: str) -> tuple[str, str]:
     if "@" not in text:
         user = smtp_users.found(conn, actor, text)
         return user.uuid, user.username
-    person = _address("person", text)
-    if not _may(conn, actor, person.domain):
-        raise NotFoundError(f"no such person: {text}")
-    return person.key, person.key
+    person = people.found(conn, actor, text)
+    return person.uuid, person.address
 
 
 def _address(field: str, text: str) -> Address:

@@ -18,8 +18,7 @@ from uuid import UUID
 
 from twisted.internet.defer import Deferred
 
-from jetmail import passwords
-from jetmail.actions import access
+from jetmail.actions import access, credentials
 from jetmail.actions.access import Actor, Object
 from jetmail.errors import ConflictError, NotFoundError, UsageError
 from jetmail.interfaces import IDatabase, IEntropy, IExecutor
@@ -38,7 +37,6 @@ DUAL_STACK = (
 )
 
 _USERNAME = re.compile(r"[a-z0-9-]{1,64}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ def create(
             domains=_domains(domains),
             networks=_networks(networks),
         )
-        made, encoded = await _encoded(password, executor, entropy)
+        made, encoded = await credentials.encoded(password, executor, entropy)
         shown: Shown = await db.run(_create, actor, now, replace(user, password=encoded))
         return Saved(shown, made, _hints(shown))
 
@@ -165,7 +163,7 @@ def set_password(
 
     async def do() -> Saved:
         db.read(found, actor, name)  # who may not, need not wait for a hash
-        made, encoded = await _encoded(password, executor, entropy)
+        made, encoded = await credentials.encoded(password, executor, entropy)
         shown: Shown = await db.run(_set_password, actor, now, name, encoded)
         return Saved(shown, made)
 
@@ -344,18 +342,6 @@ def _username(text: str) -> str:
     if not _USERNAME.fullmatch(name):
         raise UsageError("username", "must be 1 to 64 of the letters a to z, digits and -")
     return name
-
-
-async def _encoded(password: str, executor: IExecutor, entropy: IEntropy) -> tuple[str, str]:
-    """-> (the password where it was generated, what to keep of it)."""
-    made = "" if password else passwords.generate(entropy.token(passwords.ENTROPY))
-    given = password or made
-    if not passwords.MIN_LENGTH <= len(given) <= passwords.MAX_LENGTH:
-        raise UsageError("password", f"must have {passwords.MIN_LENGTH} to {passwords.MAX_LENGTH} characters")
-    if _CONTROL.search(given):
-        raise UsageError("password", "may not have control characters")
-    encoded: str = await executor.run(passwords.encode, given, entropy.token(passwords.SALT))
-    return made, encoded
 
 
 def _quota(value: Any) -> int:

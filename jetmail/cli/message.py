@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from jetmail.actions import messages, reports, smtp_users
+from jetmail.actions import messages, people, reports
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
 from jetmail.cli.log import status_word
@@ -79,7 +79,7 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
 
 def _user(context: Context, uuid: str) -> str:
     try:
-        return f"{settled(smtp_users.show(context.db, context.actor, uuid, now=context.seconds())).user.username} {uuid}"
+        return f"{settled(people.name_of(context.db, context.actor, uuid))} {uuid}"
     except NotFoundError:
         return f"(deleted) {uuid}"
 

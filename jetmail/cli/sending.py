@@ -32,12 +32,12 @@ def register(commands: Commands) -> None:
     _account_settings(parser)
     family = commands.family("sender-address", "sender addresses: who may send as an address besides their own", "sender-address list")
     for name, run, text in (
-        ("add", add_sender, "let an SMTP user, or a mailbox, send as an address"),
+        ("add", add_sender, "let an SMTP user, or a person, send as an address"),
         ("remove", remove_sender, "take that back"),
     ):
         parser = family.add(name, run, text, f"sender-address {name} sales@example.org crm-mailer")
         parser.add_argument("address", metavar="ADDRESS", help="the address to send as")
-        parser.add_argument("person", metavar="PERSON", help="an SMTP user's name or uuid, or a mailbox's address")
+        parser.add_argument("person", metavar="PERSON", help="an SMTP user's name or uuid, or a person's address")
     family.add("list", list_senders, "list who may send as whom", "sender-address list")
     family = commands.family("blocked", "senders that were stopped for abuse", "blocked list")
     parser = family.add("list", list_blocked, "list who is blocked", ["blocked list", "blocked list --past --json"])

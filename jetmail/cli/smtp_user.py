@@ -10,6 +10,7 @@ from jetmail.actions.smtp_users import Saved, Shown
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
 from jetmail.cli.parser import FAILED, OK, Commands, Parser
+from jetmail.cli.secrets import add_password_option, given_password
 from jetmail.errors import UsageError
 from jetmail.offload import InlineExecutor, SystemEntropy
 from jetmail.store.directory.smtp_users import WINDOWS
@@ -30,7 +31,7 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("name", metavar="USERNAME", help="1 to 64 of the letters a to z, digits and -; one per appliance")
     parser.add_argument("--account", default="", metavar="ACCOUNT", help="whose it is (default)")
-    _password(parser)
+    add_password_option(parser)
     _add_settings(parser)
     family.add("list", listing, "list the SMTP users", "smtp-user list --json")
     _name(family.add("show", show, "show one SMTP user, its quota and what it did in the last 24 hours", "smtp-user show wordpress-blog"))
@@ -52,7 +53,7 @@ def register(commands: Commands) -> None:
         "password", password, "give it another password; generated and shown this once, or read from a file", "smtp-user password wordpress-blog"
     )
     _name(parser)
-    _password(parser)
+    add_password_option(parser)
     _name(
         family.add(
             "unlock", unlock, "let it send on until the window ends although its quota is used up", "smtp-user unlock wordpress-blog"
@@ -72,12 +73,6 @@ def register(commands: Commands) -> None:
 
 def _name(parser: Parser) -> None:
     parser.add_argument("name", metavar="USERNAME", help="the name, or the uuid")
-
-
-def _password(parser: Parser) -> None:
-    parser.add_argument(
-        "--password-file", default="", metavar="FILE", help="take the password from the first line of FILE (- is standard input): 8 to 72 characters"
-    )
 
 
 def _add_settings(parser: Parser) -> None:
@@ -103,7 +98,7 @@ def add(context: Context, arguments: argparse.Namespace) -> int:
             now=context.seconds(),
             executor=InlineExecutor(),
             entropy=SystemEntropy(),
-            password=_read(context, arguments.password_file),
+            password=given_password(context, arguments),
             account_id=account_id,
             allow_all_domains=arguments.all_domains,
             allow_any_domain=arguments.any_domain,
@@ -172,7 +167,7 @@ def password(context: Context, arguments: argparse.Namespace) -> int:
             now=context.seconds(),
             executor=InlineExecutor(),
             entropy=SystemEntropy(),
-            password=_read(context, arguments.password_file),
+            password=given_password(context, arguments),
         )
     )
     return _saved(context, saved)
@@ -249,16 +244,3 @@ def _quota(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) < 15):
         raise UsageError("--quota", f"'{text}' is no number of messages; 0 for as many as it likes")
     return int(text)
-
-
-def _read(context: Context, name: str) -> str:
-    if not name:
-        return ""
-    if name == "-":
-        line = context.inp.readline()
-    else:
-        with open(name, encoding="utf-8") as file:
-            line = file.readline()
-    if not line.rstrip("\r\n"):
-        raise UsageError("--password-file", f"{name} has no first line")
-    return line.rstrip("\r\n")

@@ -65,10 +65,10 @@ class Blocking:
     def __call__(self, over: Over) -> Deferred[bool]:
         """-> Deferred of whether it was blocked just now; fires when it is durable."""
         now = self._now()
-        user = self._directory.smtp_user(over.user)
+        user = self._directory.principal(over.user)
         account = self._directory.account(user.account_id) if user is not None else None
         block = BlockedSender(over.user, over.sender, account.id if account is not None else 0, now, over.reason, over.evidence)
-        who = f"{over.sender} of {user.username}" if user is not None and over.sender else user.username if user is not None else over.user
+        who = f"{over.sender} of {user.name}" if user is not None and over.sender else user.name if user is not None else over.user
         notice = self._notice(account, block, who, now) if account is not None else None
         _log.warn("blocked {who}: too many {reason}", who=who, reason=over.reason, user=over.user, evidence=over.evidence)
         running: Deferred[bool] = self._db.run(_block, block, notice, who)

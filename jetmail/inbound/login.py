@@ -1,4 +1,4 @@
-"""Who may submit mail: ILogin over the directory's SMTP users (spec 5).
+"""Who may submit mail: ILogin over the directory's SMTP users, by name, and people, by address (spec 5, 6.10).
 
 Promises
 - Wrong name and wrong password are one answer, after the same work: `535 Authentication failed`. A suspended user hears the same, even with the right
@@ -34,6 +34,7 @@ from jetmail.inbound.attempts import AttemptOptions, Attempts
 from jetmail.inbound.peer import Networks, origin
 from jetmail.inbound.principal import Login, Principal, PrincipalKind
 from jetmail.interfaces import IExecutor, ILogin
+from jetmail.mail.address import AddressError, parse
 from jetmail.mail.reply import Reply
 from jetmail.store.directory.cache import Directory
 
@@ -75,10 +76,19 @@ def is_allowed_from(networks: tuple[str, ...], address: str) -> bool:
     return not networks or address in _networks(networks)
 
 
+def _name(username: str) -> str:
+    """What was typed, as the directory spells it: one name however it is written, or each spelling would be guessed at for itself."""
+    if "@" in username:
+        try:
+            return parse(username).key
+        except AddressError:
+            pass
+    return username.lower()[:320]
+
+
 @implementer(ILogin)
 class DirectoryLogin:
-    """See the module. `key`: unpredictable octets of this process. `mailboxes` finds a person by address, where there are any. `on_login` is told the
-    id of whoever has signed in."""
+    """See the module. `key`: unpredictable octets of this process. `on_login` is told the id of whoever has signed in."""
 
     def __init__(
         self,
@@ -88,7 +98,6 @@ class DirectoryLogin:
         key: bytes,
         options: LoginOptions = LoginOptions(),
         *,
-        mailboxes: Callable[[str], Candidate | None] = lambda address: None,
         on_login: Callable[[str], None] = lambda principal: None,
     ) -> None:
         self._directory = directory
@@ -96,7 +105,6 @@ class DirectoryLogin:
         self._clock = clock
         self._key = key
         self._options = options
-        self._mailboxes = mailboxes
         self._on_login = on_login
         self._attempts = Attempts(options.attempts)
         self._right: OrderedDict[bytes, str] = OrderedDict()
@@ -107,8 +115,9 @@ class DirectoryLogin:
 
     def authenticate(self, username: str, password: str, address: str) -> Login | Deferred[Login]:
         """-> 235 with a principal, 535 or 454."""
-        candidate = self._find(username)
-        digest = hmac.digest(self._key, f"{username.lower()}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
+        name = _name(username)
+        candidate = self._find(name)
+        digest = hmac.digest(self._key, f"{name}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
         encoded = candidate.encoded if candidate is not None else passwords.NOBODY
         if candidate is not None and self._right.get(digest) == encoded:
             self._right.move_to_end(digest)
@@ -117,7 +126,7 @@ class DirectoryLogin:
         if self._waiting.total() >= self._options.waiting or self._waiting[home] >= self._options.waiting_per_address:
             return Login(BUSY, None, "too many wait")
         self._waiting[home] += 1
-        checking = Deferred.fromCoroutine(self._check(candidate, encoded, digest, username.lower()[:320], password, address))
+        checking = Deferred.fromCoroutine(self._check(candidate, encoded, digest, name, password, address))
         return checking.addBoth(self._leave, home)
 
     @property
@@ -125,12 +134,16 @@ class DirectoryLogin:
         """How many stand in line, or wait because they failed before."""
         return self._waiting.total()
 
-    def _find(self, username: str) -> Candidate | None:
-        if "@" in username:
-            return self._mailboxes(username)
-        if not _USERNAME.fullmatch(username.lower()):
+    def _find(self, name: str) -> Candidate | None:
+        if "@" in name:
+            person = self._directory.person_at(name)
+            if person is None:
+                return None
+            principal = Principal(person.uuid, person.address, person.account_id, PrincipalKind.MAILBOX, person.password)
+            return Candidate(principal, person.password, person.is_suspended)
+        if not _USERNAME.fullmatch(name):
             return None
-        user = self._directory.smtp_user_named(username)
+        user = self._directory.smtp_user_named(name)
         if user is None:
             return None
         principal = Principal(user.uuid, user.username, user.account_id, PrincipalKind.SMTP_USER, user.password)

@@ -1,9 +1,9 @@
 """As whom somebody may send (spec 5.2, 6.10, 7.2, 7.5): pure over the directory.
 
-An SMTP user may send from the domains of its mode, and as addresses granted to it one by one; what is not allowed is refused as `acl`. A mailbox is a
-person: it may send as itself and as what was granted to it, its own aliases not excepted (spec 7.27); anything else is `not-owned`. The envelope's
-sender and every address in From must be allowed; the null sender is judged by From alone. A From that cannot be read speaks for nobody, so only
-mode `any` may send it.
+An SMTP user may send from the domains of its mode, and as addresses granted to it one by one; what is not allowed is refused as `acl`. A person
+may send as itself, while its domain is a verified outbound domain of its account, and as what was granted to it, its own aliases not excepted (spec
+7.27); anything else is `not-owned`. The envelope's sender and every address in From must be allowed; the null sender is judged by From alone. A From
+that cannot be read speaks for nobody, so only mode `any` may send it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def mode_of(directory: Directory, user: SmtpUser) -> str:
 
 
 def judge(directory: Directory, principal: Principal, user: SmtpUser | None, sender: Address | None, author: From) -> Verdict:
-    """NO_OPINION, or the refusal with the reason in private words. `user` is the principal's row, None for a mailbox."""
+    """NO_OPINION, or the refusal with the reason in private words. `user` is the principal's row, None for a person."""
     problem = "" if sender is None else of_address(directory, principal, user, sender, "envelope sender")
     problem = problem or of_author(directory, principal, user, author)
     if not problem:
@@ -55,9 +55,13 @@ def of_author(directory: Directory, principal: Principal, user: SmtpUser | None,
 def of_address(directory: Directory, principal: Principal, user: SmtpUser | None, address: Address, where: str) -> str:
     """'' or why the principal may not send as the address."""
     if user is None:
-        if address.key == principal.id or directory.may_send_as(address.key, principal.id):
+        if directory.may_send_as(address.key, principal.id):
             return ""
-        return f"{where} {address}: not this person's own address, and not granted to them"
+        if address.key != principal.name:
+            return f"{where} {address}: not this person's own address, and not granted to them"
+        if directory.outbound_account(address.domain) == principal.account_id:
+            return ""
+        return f"{where} {address}: {address.domain} is no verified outbound domain of the account"
     mode = mode_of(directory, user)
     if mode == "any":
         return ""

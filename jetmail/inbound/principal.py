@@ -13,15 +13,15 @@ from jetmail.mail.reply import Reply
 
 
 class PrincipalKind(Enum):
-    """An SMTP user (an app, a mail server), or a mailbox: a person."""
+    """An SMTP user (an app, a mail server), or a person with a mailbox."""
 
     SMTP_USER = "smtp-user"
     MAILBOX = "mailbox"
 
 
 class Principal(NamedTuple):
-    """`id` is an SMTP user's uuid or a mailbox's Address.key: what the store keeps and strangers see. `name` is what they signed in with, which never
-    leaves the house."""
+    """`id` is the uuid: what the store keeps and strangers see. `name` is what they signed in with, an SMTP user's name or a person's Address.key; it
+    never leaves the house."""
 
     id: str
     name: str

@@ -76,7 +76,7 @@ class SubmissionOptions:
 
 
 class Question(NamedTuple):
-    """One complete message somebody wants to send. `user` is the row of an SMTP user, None for a mailbox. `domains`: those of the envelope's sender
+    """One complete message somebody wants to send. `user` is the row of an SMTP user, None for a person. `domains`: those of the envelope's sender
     and of From, each once, A-labels."""
 
     time: float
@@ -122,7 +122,9 @@ class Submissions:
     def ended(self, principal: Principal, address: str) -> Reply | None:
         """421 when the login counts no more."""
         if principal.kind is PrincipalKind.MAILBOX:
-            return None
+            person = self.directory.person(principal.id)
+            is_good = person is not None and not person.is_suspended and person.password == principal.stamp and person.address == principal.name
+            return None if is_good else ENDED
         user = self.directory.smtp_user(principal.id)
         if user is None or user.is_suspended or user.password != principal.stamp or not is_allowed_from(user.networks, address):
             return ENDED

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail import passwords
-from jetmail.actions import accounts, blocked, logsearch, reports, sender_addresses, smtp_users
+from jetmail.actions import accounts, blocked, logsearch, people, reports, sender_addresses, smtp_users
 from jetmail.actions.access import Actor, Grant
 from jetmail.actions.messages import show
 from jetmail.actions.smtp_users import DUAL_STACK
@@ -202,7 +202,11 @@ class AroundTests(Case):
         self.failureResultOf(sender_addresses.add(self.db, OWNER, "a@mine.test", "app", now=NOW), NotFoundError)
         self.successResultOf(self.db.run(domains.add, Domain("mine.test", verified_at=1.0)))
         self.successResultOf(sender_addresses.add(self.db, OWNER, "A@mine.test", "app", now=NOW))
-        self.successResultOf(sender_addresses.add(self.db, OWNER, "a@mine.test", "Ann@mine.test", now=NOW))
+        self.failureResultOf(sender_addresses.add(self.db, OWNER, "a@mine.test", "Ann@mine.test", now=NOW), NotFoundError)
+        adding = people.add(self.db, OWNER, "ann@mine.test", now=NOW, executor=InlineExecutor(), entropy=self.entropy)
+        person = self.successResultOf(adding).person
+        granted = self.successResultOf(sender_addresses.add(self.db, OWNER, "a@mine.test", "Ann@mine.test", now=NOW))
+        self.assertEqual((granted.person, granted.name), (person.uuid, "ann@mine.test"))
         self.failureResultOf(sender_addresses.add(self.db, OTHER, "a@mine.test", "app", now=NOW), NotFoundError)
         self.assertEqual(
             sorted((grant.address, grant.name) for grant in self.successResultOf(sender_addresses.listing(self.db, OWNER))),

@@ -20,7 +20,7 @@ from jetmail.inbound.contacts import Contacts
 from jetmail.inbound.login import DirectoryLogin, LoginOptions
 from jetmail.inbound.peer import Peer
 from jetmail.inbound.policies import PolicyBook
-from jetmail.inbound.principal import Principal
+from jetmail.inbound.principal import Principal, PrincipalKind
 from jetmail.inbound.quota import Meter
 from jetmail.inbound.services import ReceiverOptions, ReceiverServices
 from jetmail.inbound.submission import SubmissionOptions, Submissions
@@ -36,9 +36,10 @@ from jetmail.rules.services import RuleServices
 from jetmail.rules.symbols import Scores
 from jetmail.rules.verdict import Kind, Stage
 from jetmail.spool.files import MemoryStore
-from jetmail.store.directory import aliases, domains, recipients, rules, settings, smtp_users
+from jetmail.store.directory import aliases, domains, people, recipients, rules, settings, smtp_users
 from jetmail.store.directory.cache import Directory
 from jetmail.store.directory.domains import Domain
+from jetmail.store.directory.people import Person
 from jetmail.store.directory.rules import StoredRule
 from jetmail.store.directory.smtp_users import SmtpUser
 from tests.fakes import FakeResolver
@@ -195,13 +196,33 @@ class House:
         """Edit the user."""
         self.write(smtp_users.save, replace(self.user(username), **changes))
 
+    def add_person(self, address: str = "ann@demo.test", **more: Any) -> Person:
+        """A person of account 1; the uuid is made of the address."""
+        values: dict[str, Any] = {"account_id": 1, "domain": address.partition("@")[2], "name": "", "password": "proved"} | more
+        self.write(people.add, Person(f"uuid-of-{address}", address, **values))
+        return self.person(address)
+
+    def person(self, address: str = "ann@demo.test") -> Person:
+        """The person as the store has it."""
+        found = self.db.read(people.at, address)
+        assert found is not None
+        return found
+
+    def change_person(self, address: str = "ann@demo.test", **changes: Any) -> None:
+        """Edit the person."""
+        self.write(people.save, replace(self.person(address), **changes))
+
     def submission(self, username: str = "app", address: str = "192.0.2.7") -> Visit:
-        """A connection on which that user has signed in under TLS."""
+        """A connection on which that user, or person, has signed in under TLS."""
         visit = self.session(address, "submission")
         visit.receiver.tls_started("TLSv1.3", "TLS_AES_128_GCM_SHA256")
         visit.receiver.helo("client.example", True)
-        user = self.user(username)
-        visit.receiver.admit(Principal(user.uuid, user.username, user.account_id, stamp=user.password))
+        if "@" in username:
+            person = self.person(username)
+            visit.receiver.admit(Principal(person.uuid, person.address, person.account_id, PrincipalKind.MAILBOX, person.password))
+        else:
+            user = self.user(username)
+            visit.receiver.admit(Principal(user.uuid, user.username, user.account_id, stamp=user.password))
         return visit
 
     def add_recipient(self, address: str) -> None:

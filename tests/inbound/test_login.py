@@ -14,10 +14,10 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from jetmail.inbound.attempts import AttemptOptions, Attempts, network
-from jetmail.inbound.login import Candidate, DirectoryLogin, LoginOptions
+from jetmail.inbound.login import DirectoryLogin, LoginOptions
 from jetmail.inbound.principal import Login, Principal, PrincipalKind
 from jetmail.interfaces import IExecutor, ILogin
-from jetmail.store.directory import smtp_users
+from jetmail.store.directory import people, smtp_users
 from tests.inbound.receiving import House
 
 HERE = "192.0.2.7"
@@ -116,11 +116,33 @@ class AnswerTests(Case):
         self.assertEqual(self.said(), self.FAILED)
         self.assertEqual(self.said(), self.FAILED)
 
-    def test_mailboxes(self) -> None:
-        """A name with an @ is looked for among people."""
-        person = Candidate(Principal("ann@demo.test", "ann@demo.test", 1, PrincipalKind.MAILBOX, "proved-too"), "proved-too")
-        self.login = DirectoryLogin(self.house.directory, self.hashing, self.house.clock, b"key", mailboxes={"ann@demo.test": person}.get)
-        self.assertEqual(self.said("ann@demo.test"), "235 2.7.0 Authentication successful")
+    def test_people(self) -> None:
+        """A name with an @ is a person's address, however it is written, and the principal has the uuid; every failure is one answer."""
+        self.house.add_person()
+        for username in ("ann@demo.test", "Ann@DEMO.test"):
+            login = self.ask(username)
+            principal = (login if isinstance(login, Login) else self.successResultOf(login)).principal
+            self.assertEqual(principal, Principal("uuid-of-ann@demo.test", "ann@demo.test", 1, PrincipalKind.MAILBOX, "proved"))
+        self.assertEqual(len(self.hashing.asked), 1)
+        self.assertEqual(self.used, ["uuid-of-ann@demo.test"] * 2)
+        self.assertEqual(self.said("ann@demo.test", "wrong"), self.FAILED)
+        self.assertEqual(self.said("bob@demo.test"), self.FAILED)
+        self.assertEqual(self.said("ann@demo.test@x"), self.FAILED)
+        self.assertEqual(len(self.hashing.asked), 4)
+        self.house.change_person(status="suspended")
+        self.assertEqual(self.said("ann@demo.test"), self.FAILED)
+        self.house.change_person(status="active", password="proved-anew")
+        self.assertNotIsInstance(self.ask("ann@demo.test"), Login)
+        self.house.write(people.remove, self.house.person())
+        self.assertEqual(self.said("ann@demo.test"), self.FAILED)
+
+    def test_one_name_however_it_is_written(self) -> None:
+        """The spellings of an address, known or not, are guessed at together: another dot or case is no fresh start."""
+        self.login = self.make(attempts=AttemptOptions(free_of_address=100, free_of_network=100, free_of_name=3))
+        spellings = ("ann@demo.test", "ANN@demo.test", "ann@Demo.Test", "ann@demo\u3002test", "ann@\uff44emo.test")
+        for username in spellings[:4]:
+            self.successResultOf(self.ask(username, "wrong " + username))
+        self.assertNoResult(self.ask(spellings[4], "wrong"))
 
 
 class MemoryTests(Case):

@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.inbound.activity import Activity, Limits
-from jetmail.inbound.principal import Principal, PrincipalKind
 from jetmail.inbound.quota import Meter
 from jetmail.inbound.submission import Question
 from jetmail.interfaces import AnswerKind
@@ -122,16 +121,6 @@ class ModeTests(Case):
         self.house.write(sender_addresses.add, SenderAddress("boss@other.test", "uuid-of-app"))
         self.taken(author="Boss@other.test", sender="boss@other.test")
         self.assertEqual(self.send("clerk@other.test"), ACL)
-
-    def test_mailbox(self) -> None:
-        """A person may send as itself and as what was granted to it: at MAIL for the envelope, at the end for From."""
-        visit = self.house.session(kind="submission")
-        visit.receiver.admit(Principal("ann@demo.test", "ann@demo.test", 1, PrincipalKind.MAILBOX))
-        refusal = "553 5.7.1 Sender address rejected: not owned by user"
-        self.assertEqual(str(visit.mail("team@demo.test")), refusal)
-        self.assertEqual(str(visit.send(written("team@demo.test"), "Ann@demo.test", WORLD)), refusal)
-        self.house.write(sender_addresses.add, SenderAddress("team@demo.test", "ann@demo.test"))
-        self.assertEqual(visit.send(written("team@demo.test"), "team@demo.test", WORLD).code, 250)
 
 
 class ChecksTests(Case):

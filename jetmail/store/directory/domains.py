@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jetmail.store.database import Connection
+from jetmail.store.directory import people
 
 COLUMNS = (
     "id", "account_id", "name", "kind", "alias_of", "verified_at", "challenge", "inbound", "outbound", "recipients", "reject_score", "spam_score",
@@ -122,12 +123,14 @@ def set_destinations(conn: Connection, domain_id: int, wanted: Iterable[Destinat
 
 
 def remove(conn: Connection, name: str) -> bool:
-    """Forget the domain and all that hangs on it: destinations, known recipients, aliases, rules, keys. Mail in the queue stays. -> was it there."""
+    """Forget the domain and all that hangs on it: destinations, known recipients, people, aliases, rules, keys. Mail in the queue
+    stays. -> was it there."""
     row = conn.execute("SELECT id FROM domains WHERE name = ?", (name,)).fetchone()
     if row is None:
         return False
     conn.execute("DELETE FROM domain_destinations WHERE domain_id = ?", row)
     conn.execute("DELETE FROM recipients WHERE domain = ?", (name,))
+    people.remove_domain(conn, name)
     conn.execute("DELETE FROM aliases WHERE domain = ?", (name,))
     conn.execute("DELETE FROM rules WHERE (scope = 'domain' AND scope_key = ?) OR (scope = 'address' AND substr(scope_key, ?) = ?)",
                  (name, -len(name) - 1, "@" + name))  # fmt: skip

@@ -1,5 +1,5 @@
-"""Sender addresses: who may send as an address besides their own (spec 6.10). `person` is an SMTP user's uuid or a mailbox's Address.key; an address
-may belong to several."""
+"""Sender addresses: who may send as an address besides their own (spec 6.10). `person` is the uuid of an SMTP user or of a person; an
+address may belong to several."""
 
 from __future__ import annotations
 

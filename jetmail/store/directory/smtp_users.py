@@ -60,13 +60,6 @@ def listing(conn: Connection, account_ids: Iterable[int] | None = None) -> tuple
     return tuple(_made(row, domains.get(row[-1], ()), networks.get(row[-1], ())) for row in rows)
 
 
-def uuids_of(conn: Connection, account_ids: Iterable[int]) -> frozenset[str]:
-    """Whom the accounts have."""
-    wanted = list(account_ids)
-    marks = ", ".join("?" * len(wanted))
-    return frozenset(row[0] for row in conn.execute(f"SELECT uuid FROM smtp_users WHERE account_id IN ({marks})", wanted).fetchall())
-
-
 def add(conn: Connection, user: SmtpUser) -> int:
     """Store a new user. -> its id. Raises sqlite3.IntegrityError when name or uuid are taken."""
     user_id = conn.execute(
