@@ -12,7 +12,6 @@ Where a report goes is a stranger's word, so it goes to public addresses only; w
 from __future__ import annotations
 
 import gzip
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +20,22 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from jetmail.errors import ConfigError
 from jetmail.interfaces import IDialer, IResolver
 from jetmail.mailauth.mtasts import MAX_POLICY
+from jetmail.outbound.endpoints import Endpoints, NoAddressError, PrivateAddressError
 
 SECONDS = 60.0
-CONNECT_SECONDS = 10.0
-MAX_ADDRESSES = 4
 
 
 class FetchError(Exception):
@@ -66,8 +62,9 @@ class PolicyFetcher:
 
     def __init__(self, reactor: Any, resolver: IResolver, dialer: IDialer, trusted: Any, port: int = 443) -> None:
         self._reactor = reactor
+
         def client(public: bool) -> HTTPClient:
-            endpoints = _Endpoints(reactor, resolver, dialer, trusted, public)
+            endpoints = Endpoints(reactor, resolver, dialer, trusted, public)
             return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, HTTPConnectionPool(reactor, persistent=False)))
 
         self._client = client(public=False)
@@ -142,58 +139,14 @@ class _Nothing(Protocol):
         """The end of it."""
 
 
-@implementer(IAgentEndpointFactory)
-class _Endpoints:
-    def __init__(self, reactor: Any, resolver: IResolver, dialer: IDialer, trusted: Any, public: bool) -> None:
-        self.public = public
-        self.reactor = reactor
-        self.resolver = resolver
-        self.dialer = dialer
-        self.trusted = trusted
-
-    def endpointForURI(self, uri: Any) -> _Endpoint:
-        return _Endpoint(self, uri.host.decode("ascii"), uri.port)
-
-
-@implementer(IStreamClientEndpoint)
-class _Endpoint:
-    """TLS to one host by name, at the first of its addresses that answers."""
-
-    def __init__(self, around: _Endpoints, host: str, port: int) -> None:
-        self._around = around
-        self._host = host
-        self._port = port
-
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
-
-    async def _connect(self, factory: Any) -> Any:
-        around = self._around
-        answers = await gatherResults([around.resolver.query(self._host, rdtype) for rdtype in ("AAAA", "A")])
-        addresses = [address for answer in answers for address in answer.records[: MAX_ADDRESSES // 2]]
-        if around.public:
-            addresses = [address for address in addresses if ip_address(address).is_global]
-        if not addresses:
-            raise FetchError(f"{self._host} has no address")
-        for number, address in enumerate(addresses, 1):
-            options = optionsForClientTLS(self._host, trustRoot=around.trusted)
-            wrapped = TLSMemoryBIOFactory(options, True, factory, clock=around.reactor)
-            try:
-                connected = await around.dialer.connect(address, self._port, wrapped, CONNECT_SECONDS)
-            except ConnectError:
-                if number == len(addresses):
-                    raise
-            else:
-                return connected.wrappedProtocol
-        raise AssertionError("the loop above returns or raises")
-
-
 def _told(failure: Failure) -> Failure:
     """Whatever happened, as a FetchError."""
     error = failure.value
     if isinstance(error, FetchError):
         return failure
     reasons = error.reasons if isinstance(error, ResponseFailed) else ()
+    if isinstance(error, NoAddressError | PrivateAddressError):
+        return Failure(FetchError(str(error)))
     if isinstance(error, TimeoutError | CancelledError) or any(reason.check(CancelledError) for reason in reasons):
         return Failure(FetchError(f"no policy within {SECONDS:g} seconds"))
     if isinstance(error, ConnectError):

@@ -123,7 +123,7 @@ class FetchingTests(SynchronousTestCase):
         found: list[str] = []
         self.serve(b"HTTP/1.1 201 x\r\nContent-Length: 0\r\n\r\n", name="rua.test")
         self.subject.post("https://rua.test/r", b"{}").addCallback(found.append)
-        self.assertIn("no address", found[0])
+        self.assertIn("not public", found[0])
         self.resolver.zone["rua.test", "A"] = ["198.41.0.4"]
         self.dialer.peers["198.41.0.4", 443] = self.dialer.peers["192.0.2.1", 443]
         self.subject.post("https://rua.test/r", b"{}").addCallback(found.append)
