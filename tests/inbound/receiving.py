@@ -42,6 +42,7 @@ from jetmail.store.directory.domains import Domain
 from jetmail.store.directory.people import Person
 from jetmail.store.directory.rules import StoredRule
 from jetmail.store.directory.smtp_users import SmtpUser
+from jetmail.suppressing import Suppressing, SuppressingOptions
 from tests.fakes import FakeResolver
 from tests.store.samples import memory_store
 
@@ -152,8 +153,9 @@ class House:
         self.activity = Activity(self.db, self.clock, Limits(), Limits())
         self.activity.on_over = Blocking(self.db, self.directory, book, self.queue, "mx.demo.test", self.clock.seconds, make_uid)
         self.submissions = Submissions(
-            SubmissionOptions("mx.demo.test"), self.directory, Meter(self.db), self.activity, self.resolver, self.clock
-        )
+            SubmissionOptions("mx.demo.test"), self.directory, Meter(self.db), self.activity, self.resolver, self.clock,
+            suppressing=Suppressing(self.db, lambda user: 1, SuppressingOptions()),
+        )  # fmt: skip
         self.login = DirectoryLogin(self.directory, InlineExecutor(), self.clock, b"key", LoginOptions(), on_login=self.activity.seen)
         self.services = ReceiverServices(
             hostname="mx.demo.test",
@@ -198,8 +200,8 @@ class House:
 
     def add_person(self, address: str = "ann@demo.test", **more: Any) -> Person:
         """A person of account 1; the uuid is made of the address."""
-        values: dict[str, Any] = {"account_id": 1, "domain": address.partition("@")[2], "name": "", "password": "proved"} | more
-        self.write(people.add, Person(f"uuid-of-{address}", address, **values))
+        values: dict[str, Any] = {"uuid": f"uuid-of-{address}", "account_id": 1, "domain": address.partition("@")[2], "name": "", "password": "proved"}
+        self.write(people.add, Person(**{"address": address} | values | more))
         return self.person(address)
 
     def person(self, address: str = "ann@demo.test") -> Person:
