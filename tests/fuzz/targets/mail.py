@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from jetmail.actions import preview
-from jetmail.mail import archive, dsn, encoded, filetype, markup, showing
+from jetmail.mail import archive, dsn, encoded, filetype, markup, returned, returned_fields, returned_words, showing
 from jetmail.mail.address import Address, AddressError, display_domain, parse, parse_domain
 from jetmail.mail.mailbox import MAX_MAILBOXES, parse_mailboxes
 from jetmail.mail.message import Edits, Message
@@ -287,3 +287,24 @@ def bounce(octets: bytes) -> None:
         assert len(parts) == 2 + bool(original), "parts"  # told by hand: the standard library's reader breaks lines at \x1e and fails on its own
         blocks = parts[1].strip().split(b"\r\n\r\n")[1:]
         assert len(blocks) == 2 and b"\r\nAction: failed\r\n" in blocks[1] and blocks[1].count(b"\r\nAction:") == 1, "blocks"
+
+
+@target(
+    "returned", lambda: [*files("06_dsn", "*.eml", 120), *letters()[:10]], *FIELDS, b"message/delivery-status", b"message/feedback-report",
+    b"Final-Recipient: rfc822; a@example.net\r\n", b"Action: failed\r\n", b"Status: 5.1.1\r\n", b"Diagnostic-Code: smtp; 550 5.1.1 x\r\n",
+    b"<a@example.net>:\r\n", b"RCPT TO:<a@example.net>", b"----- Original message -----\r\n", b"Auto-Submitted: auto-replied\r\n",
+    b"X-Failed-Recipients: ", b'{"notificationType":"Bounce","bounce":{"bouncedRecipients":[{', b"MAILER-DAEMON@", b"user unknown", b"a@",
+    b"sender ", b"mailbox ", b"address ", b"limit ", b"will be ",
+    seconds_per_100k=1.5,
+)  # fmt: skip
+def returned_mail(octets: bytes) -> None:
+    """What comes back, of any octets: one of the kinds, bounded, words of the list, statuses that are some, text that can be stored."""
+    for is_null in (True, False):
+        found = returned.read(Message(octets), is_null)
+        assert found.kind in returned.KINDS and len(found.recipients) <= returned.MAX_RECIPIENTS
+        assert found.kind != "bounce" or found.recipients
+        for item in found.recipients:
+            assert item.word == "" or item.word in returned_words.WORDS
+            assert item.status == "" or returned_fields.status_in(item.status) == item.status, item
+            assert len(item.address) <= 600 and len(item.diagnostic) <= 4_000
+        str(found).encode("utf-8")

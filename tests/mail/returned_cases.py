@@ -1,0 +1,137 @@
+"""What the notices of the test material 06_dsn (sisimai, BSD-2) without a machine-readable report say, read by eye: case, kind, and recipient, status
+and word of each. Where a notice names no status, it is the one that stands for the word."""
+
+NOTICES = """
+arf-02 feedback this-local-part-does-not-exist-on-yahoo@yahoo.com - -
+arf-12 feedback user@example.com - -
+arf-14 feedback kijitora@y.example.com - -
+arf-18 feedback kijitora@example.com - -
+arf-20 feedback kijitora@example.org - -
+arf-22 feedback kijitora@example.com - -
+arf-24 feedback kijitora@example.com - -
+arf-26 feedback example@icloud.com - -
+lhost-activehunter-02 bounce kijitora@example.ed.jp 5.1.1 no-such-user
+lhost-amazonses-10 bounce bounce@simulator.amazonses.com 5.1.1 no-such-user
+lhost-amazonses-12 success success@simulator.amazonses.com 2.6.0 -
+lhost-amazonworkmail-02 bounce sabineko@example.jp 5.2.1 no-such-user
+lhost-amazonworkmail-04 bounce chatoraneko@example.jp 5.2.2 mailbox-full
+lhost-amazonworkmail-08 bounce kijitora@libsisimai.org 5.2.2 mailbox-full
+lhost-dragonfly-02 bounce pseudo-local-part@outlook.example.com 5.7.509 authentication
+lhost-dragonfly-04 bounce postmaster@cx.libsisimai.org 4.4.1 network
+lhost-dragonfly-06 bounce blocked@libsisimai.net 5.7.25 blocked
+lhost-dragonfly-08 bounce exceedlimit@libsisimai.net 5.2.3 too-big
+lhost-dragonfly-10 bounce hasmoved@libsisimai.net 5.1.6 moved
+lhost-dragonfly-12 bounce mailboxfull@libsisimai.net 5.2.2 mailbox-full
+lhost-dragonfly-14 bounce mesgtoobig@libsisimai.net 5.3.4 too-big
+lhost-dragonfly-16 bounce notaccept@libsisimai.net 5.3.2 not-accepting
+lhost-dragonfly-18 bounce policyviolation@libsisimai.net 5.7.0 policy
+lhost-dragonfly-20 bounce spamdetected@libsisimai.net 5.7.0 spam
+lhost-dragonfly-22 bounce syntaxerror@libsisimai.net 5.1.3 no-such-user
+lhost-dragonfly-24 bounce userunknown@libsisimai.net 5.1.1 no-such-user
+lhost-dragonfly-26 bounce userunknown@example.org 5.1.1 no-such-user
+lhost-dragonfly-28 bounce kijitora@example.com 5.2.2 mailbox-full
+lhost-dragonfly-30 bounce neko@nyaan.jp 4.4.7 expired
+lhost-einsundeins-02 bounce kijitora@example.org 5.3.4 too-big
+lhost-exchange2003-02 bounce kijitora@example.co.jp 5.1.1 no-such-user mikeneko@example.co.jp 5.1.1 no-such-user
+lhost-exchange2003-04 bounce kijitora@example.com 5.1.1 no-such-user
+lhost-exim-02 bounce kijitora@example.jp 5.1.1 no-such-user sabatora@example.jp 5.2.1 no-such-user
+lhost-exim-04 bounce kijitora@example.ed.jp 5.7.0 policy
+lhost-exim-06 bounce kijitora@example.com 4.4.7 expired
+lhost-exim-08 bounce kijitora@example.org 4.4.7 expired
+lhost-exim-30 bounce kijitora@exmaple.ch 5.7.1 no-such-user
+lhost-exim-32 bounce kijitora@example.net 5.7.1 blocked
+lhost-exim-34 bounce kijitora@example.net 5.7.1 blocked
+lhost-exim-36 bounce kijitora@example.edu 5.7.1 policy
+lhost-exim-38 delay kijitora@example.co.jp 4.7.1 blocked
+lhost-exim-40 bounce kijitora@example.org 5.7.1 blocked
+lhost-exim-42 bounce kijitora@example.net 5.7.1 blocked
+lhost-exim-46 bounce kijitora@example.com 5.7.1 blocked
+lhost-exim-50 bounce kijitora@neko.example.com 5.1.7 sender-refused
+lhost-exim-52 bounce kijitora@example.com 5.6.0 content
+lhost-exim-54 bounce kijitora@example.org 5.7.1 blocked
+lhost-exim-56 bounce kijitora@example.com 5.7.1 policy
+lhost-exim-58 bounce kijitora@example.us 5.3.4 too-big
+lhost-ezweb-04 bounce this-local-part-does-not-exist-on-the-server@ezweb.ne.jp 5.1.1 no-such-user
+lhost-ezweb-08 bounce kijitora-neko-nyaan-22222-cats@hotmail.com 5.7.1 blocked
+lhost-fml-02 bounce neko-nyaan@example.org 5.1.8 sender-refused
+lhost-gmail-04 bounce kijitora@example.com 5.7.1 blocked
+lhost-gmail-06 delay kijitora@example.jp 4.2.2 mailbox-full
+lhost-gmail-08 delay kijitora@example.com 4.0.0 unknown
+lhost-gmail-10 bounce kijitora@6jo.example.co.jp 4.4.1 network
+lhost-gmail-16 bounce mailboxfull@bouncehammer.jp 5.2.2 mailbox-full
+lhost-gmail-18 bounce kijitora@example.or.jp 5.1.1 no-such-user
+lhost-gmx-02 bounce shironeko@example.jp 5.1.1 no-such-user
+lhost-gmx-04 bounce kijitora@6jo.example.co.jp 4.4.7 expired
+lhost-googlegroups-02 bounce libsisimai@googlegroups.com 5.1.8 sender-refused
+lhost-googlegroups-04 bounce libsisimai@googlegroups.com 5.0.0 unknown
+lhost-googlegroups-06 bounce libsisimai@googlegroups.com 5.0.0 unknown
+lhost-googlegroups-08 bounce libsisimai@googlegroups.com 5.0.0 unknown
+lhost-googlegroups-10 bounce libsisimai@googlegroups.com 5.0.0 unknown
+lhost-googlegroups-12 bounce libsisimai@googlegroups.com 5.0.0 unknown
+lhost-googlegroups-14 bounce libsisimai@googlegroups.com 5.1.8 sender-refused
+lhost-imailserver-02 bounce kijitora@example.co.jp 5.2.2 mailbox-full
+lhost-imailserver-04 bounce kijitora@example.com 4.4.7 expired
+lhost-imailserver-06 bounce kijitora@example.jp 5.7.1 policy
+lhost-kddi-02 bounce kijitora@00000000000000.dion.ne.jp 5.2.2 mailbox-full
+lhost-mailfoundry-02 bounce kijitora@example.org 5.1.1 mailbox-full
+lhost-mailmarshal-02 bounce kijitora@nyaan.example.com 5.1.1 no-such-user
+lhost-mailru-02 bounce kijitora@example.jp 5.2.2 mailbox-full
+lhost-mailru-04 bounce kijitora@example.jp 5.1.1 no-such-user
+lhost-mailru-06 bounce nyan@haineko.org 5.1.1 no-such-user
+lhost-mailru-08 bounce otsu-sakaba-hunter-neko-nyaaaaaaan@ezweb.ne.jp 5.1.1 no-such-user
+lhost-mailru-10 bounce neko@sijo.example.jp 4.4.7 expired
+lhost-mfilter-02 bounce kijitora@example.co.jp 5.1.1 no-such-user
+lhost-mfilter-04 bounce kijitora@libisismai.org 5.4.1 no-such-user
+lhost-mxlogic-02 bounce kijitora@example.jp 5.1.1 no-such-user
+lhost-notes-02 bounce kijitora@u1.example.co.jp 5.1.1 no-such-user
+lhost-office365-02 bounce kijitora@example.onmicrosoft.com 5.1.1 no-such-user
+lhost-opensmtpd-02 bounce mailboxfull@example.jp 5.2.2 mailbox-full userunknown@example.jp 5.1.1 no-such-user
+lhost-opensmtpd-04 delay kijitora@neko.example.jp 4.4.1 network
+lhost-postfix-34 bounce kijitora@example.com 5.1.2 host-unknown
+lhost-postfix-50 bounce soto-neko-nyaan@ntt.example.com 4.0.0 blocked
+lhost-qmail-02 bounce userunknown@example.jp 5.1.1 no-such-user filtered@example.jp 5.2.1 no-such-user
+lhost-qmail-04 bounce kijitora@example.net 5.0.0 blocked
+lhost-qmail-06 bounce kijitora@example.jp 4.2.2 mailbox-full
+lhost-qmail-08 bounce shironeko@example.ad.jp 5.2.2 mailbox-full
+lhost-qmail-10 bounce kijitora@neko2.example.co.jp 5.2.1 mailbox-disabled
+lhost-qmail-12 bounce nyaan@example.org 5.4.4 not-accepting
+lhost-qmail-14 bounce pseudo-local-part-of-google-gmail@gmail.com 5.7.26 authentication
+lhost-qmail-16 bounce userunknown@libsisimai.net 5.1.1 no-such-user
+lhost-qmail-18 bounce userunknown@libsisimai.net 5.1.1 no-such-user
+lhost-qmail-20 bounce pseudo-local-part-of-each-esp@gmail.com 5.7.26 authentication
+lhost-qmail-22 bounce pseudo-local-part-of-each-esp@outlook.com 5.7.509 authentication
+lhost-qmail-24 bounce mailboxfull@libsisimai.net 5.2.2 mailbox-full
+lhost-sendmail-14 bounce kijitora@example.com 5.1.1 no-such-user
+lhost-sendmail-54 bounce kijitora@neko.example.jp 4.4.7 expired
+lhost-trendmicro-02 bounce kijitora@neko.example.jp 5.7.1 policy
+lhost-v5sendmail-02 bounce kijitora@neko.example.org 5.1.2 host-unknown
+lhost-v5sendmail-04 bounce kijitora@example.ed.jp 5.1.2 host-unknown mikeneko@example.ac.jp 5.1.2 host-unknown
+lhost-v5sendmail-06 bounce kijitora@example.edu 5.4.1 network
+lhost-verizon-02 bounce may-be-straycat-nyaaaaaan@vtext.com 5.1.1 no-such-user
+lhost-x1-02 bounce kijitora@example.org 5.1.1 no-such-user
+lhost-x1-04 delay kijitora-neko@neko.example.go.jp 4.4.1 network
+lhost-x2-02 bounce kijitora@example.com 5.1.1 no-such-user mikeneko@example.com 5.2.1 mailbox-disabled sabineko@example.com 5.1.1 no-such-user
+lhost-x2-04 bounce kijitora@example.jp 5.2.2 mailbox-full
+lhost-x2-06 bounce kijitora-nyaan@neko.example.com 4.4.1 expired
+lhost-x3-02 bounce kijitora@example.co.jp 5.1.2 host-unknown
+lhost-x6-02 bounce kijitora@libsisimai.org 5.1.1 no-such-user
+lhost-yahoo-02 bounce kijitora@example.ed.jp 5.2.2 mailbox-full
+lhost-yahoo-04 bounce kijitora@example.co.jp 5.2.2 mailbox-full
+lhost-yahoo-06 bounce otsu-sakaba-hunter-neko-nyaaaaaaan@ezweb.ne.jp 5.1.1 no-such-user
+lhost-yahoo-08 bounce mailboxfull@libsisimai.org 5.2.2 mailbox-full
+lhost-yahoo-10 bounce userunknown@cubicroot.jp 5.1.1 no-such-user
+lhost-yahoo-12 bounce kijitora@example.jp 5.1.8 sender-refused
+lhost-yahoo-14 bounce kijitora@example.org 5.7.1 blocked
+lhost-zoho-02 bounce mikeneko@example.co.jp 5.2.1 no-such-user sabineko@example.co.jp 5.2.2 mailbox-full
+lhost-zoho-04 delay kijitora@6kaku.example.co.jp 4.0.0 unknown
+rfc3464-04 bounce kijitora@mailx-53.neko.example.edu 5.5.0 system
+rfc3464-06 bounce kijitora@example.net 5.5.0 no-such-user
+rfc3464-34 delay kijitora@example.com 4.4.1 network
+rfc3464-38 bounce kijitora-nyaan@example.jp 5.2.2 mailbox-full
+rfc3834-02 auto-reply nekonyaan@example.org - -
+rfc3834-04 auto-reply kijitora@example.org - -
+rfc3834-06 auto-reply noreply@example.com - -
+rhost-franceptt-04 bounce xxxx@xxxx.fr 5.2.0 policy
+rhost-google-02 bounce neko-nyaan@example.org 5.1.1 no-such-user
+rhost-microsoft-06 bounce sabineko@example.onmicrosoft.com 5.7.515 authentication
+"""
