@@ -18,7 +18,7 @@ class Result(Enum):
 
 class Outcome(NamedTuple):
     """`reason` is a word from a closed list (docs/queue.md): accepted, refused, deferred, dns, connect, tls, timeout, protocol, loop, null-mx,
-    no-route, unsupported, content, expired, operator.
+    no-route, unsupported, source, warm-up, content, expired, operator.
 
     `reply` is the peer's last reply or one of ours that says what happened. `host`, `address`, `port`:
     who gave it ('' and 0 before any connection). `tls`: '' or 'TLSv1.3'; `verified`: its certificate was checked and named the host. `duration`
@@ -35,6 +35,10 @@ class Outcome(NamedTuple):
     duration: float = 0.0
     relayed_without_dsn: bool = False  # RFC 3461 5.2.2: the next hop does not speak DSN, so a success we owe is 'relayed'
     security: tuple[tuple[str, str], ...] = ()  # (word, sentence): what TLS was required, found and decided, where that was a question
+    source: str = ""  # where it left from, in words for people; '': the default, and nothing else was asked for
+    counted: tuple[str, str] | None = None  # (source, day): it counts for what may leave from there on that day
+    not_before: float = 0.0  # LATER: trying again sooner than that (epoch seconds) would be in vain
+    is_doubtful: bool = False  # LATER: the peer had all of the content and did not answer
 
     @property
     def is_host_fault(self) -> bool:

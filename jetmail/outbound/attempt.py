@@ -11,6 +11,7 @@ Which host (RFC 5321 5.1)
 - Once content is on its way a loss or a time-out means LATER, without another host: the peer may have it.
 - A kept connection that ends before it answered anything is no host's fault: a fresh one is dialled.
 - A host that does not show what security.py demands of it is passed over (LATER 'tls').
+- Addresses the job's origin cannot reach are not tried (LATER 'source'); an origin that is not this machine's says nothing of the host.
 - Opportunistic TLS that fails or hangs, from STARTTLS to the end of the handshake: the same address again, in clear, and the host is remembered
   (ClientTls).
 
@@ -63,6 +64,7 @@ _REASONS = {
     FaultKind.TIMEOUT: "timeout",
     FaultKind.CONTENT: "content",
     FaultKind.STOPPED: "operator",
+    FaultKind.SOURCE: "source",
 }
 _TOO_BIG = Reply(552, "5.3.4", "the message is larger than the destination accepts")
 _NEEDS_UTF8 = Reply(550, "5.6.7", "the destination does not support internationalised mail (SMTPUTF8)")
@@ -128,7 +130,7 @@ class _Attempt:
         self._never: Outcome | None = None  # why the last host did not do, for good
         self._is_finished = False
         self._requires_tls = job.message.requiretls
-        self._standing = Standing(deliverer.security, job.message.requiretls, lambda: _header(job.content))
+        self._standing = Standing(deliverer.security, job.message.requiretls, lambda: job.header, job.origin)
         self._started = deliverer.clock.seconds()
 
     # From route to connection.
@@ -152,7 +154,10 @@ class _Attempt:
             self._settle_pending(route)
             self._finish()
             return
-        self._candidates = [(hop, address) for hop in route.hops for address in hop.addresses]
+        hops, origin = route.hops, self._job.origin
+        if origin is not None and hops and not (hops := origin.reachable(hops)):
+            self._last = Outcome(Result.LATER, "source", origin.unable())
+        self._candidates = [(hop, address) for hop in hops for address in hop.addresses]
         self._advance()
 
     def _advance(self) -> None:
@@ -195,6 +200,8 @@ class _Attempt:
         connection = Connection(key, hop.credentials, deliverer.around, self)
         deliverer.pool.add(connection)
         source = options.source6 if ":" in key.address else options.source
+        if key.origin is not None:
+            source = key.origin.towards(key.address)
         dialling = deliverer.dialer.connect(key.address, key.port, OneConnection(connection), options.timeouts.connect, source)
         dialling.addErrback(connection.not_connected).addErrback(self._broke)
 
@@ -332,7 +339,7 @@ class _Attempt:
 
     def _needs_utf8(self) -> bool:
         message = self._job.message
-        return not message.sender.isascii() or (message.smtputf8 and not _header(self._content).isascii())
+        return not message.sender.isascii() or (message.smtputf8 and not self._job.header.isascii())
 
     # From replies to outcomes.
 
@@ -385,13 +392,16 @@ class _Attempt:
         self._pending = [due for due in self._pending if due.id not in self._outcomes]
         self._batch = []
         if kind is FaultKind.CONTENT or phase in (Phase.CONTENT, Phase.FINAL):
-            self._settle_pending(self._outcome(Result.LATER, _REASONS[kind], fault.reply, key, connection))
+            outcome = self._outcome(Result.LATER, _REASONS[kind], fault.reply, key, connection)
+            self._settle_pending(outcome._replace(is_doubtful=phase is Phase.FINAL))
             self._finish()
             return
         if kind is FaultKind.TLS and self._requires_tls:
             self._never = self._outcome(Result.NEVER, "unsupported", Reply(550, "5.7.30", fault.reply.text), key, connection)
         elif kind is FaultKind.GREETING and fault.reply.is_permanent:
             self._never = self._outcome(Result.NEVER, "refused", fault.reply, key, connection)
+        elif kind is FaultKind.SOURCE:
+            self._last = Outcome(Result.LATER, "source", fault.reply)
         else:
             self._last = self._outcome(Result.LATER, _REASONS[kind], fault.reply, key, connection)
         self._position += 1
@@ -421,12 +431,6 @@ class _Attempt:
         self._deliverer.log.failure("fault while delivering message {uid}", uid=self._job.message.uid)
         self._settle_pending(Outcome(Result.LATER, "content", _OUR_FAULT))
         self._finish()
-
-
-def _header(content: Content) -> bytes:
-    if content.data is None:
-        return content.header
-    return content.data[: content.data.find(b"\r\n\r\n") + 1]
 
 
 def _original(due: Due) -> str:

@@ -20,6 +20,7 @@ from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.error import (
+    ConnectBindError,
     ConnectionRefusedError,
     NoRouteError,
     TCPTimedOutError,
@@ -98,7 +99,7 @@ class Connection(TwistedProtocol):
     def __init__(self, key: Key, credentials: Credentials | None, around: Surroundings, user: User) -> None:
         self.key = key
         self.user: User | None = user
-        self.session = ClientSession(around.hostname, around.bdat)
+        self.session = ClientSession((key.origin.hostname if key.origin is not None else "") or around.hostname, around.bdat)
         self.tls = _ABSENT
         self.tls_result = ""  # what a TLS report says of this session (RFC 8460 4.3), once it is ready or has failed
         self.deadline = inf
@@ -155,8 +156,12 @@ class Connection(TwistedProtocol):
 
     def not_connected(self, failure: Failure) -> None:
         """Dialling failed."""
-        kind = FaultKind.TIMEOUT if failure.check(TimeoutError, TCPTimedOutError) else FaultKind.LOST
-        self._end(Fault(kind, Reply(451, "4.4.1", f"cannot connect: {_reason(failure)}"), Phase.BANNER))
+        if failure.check(ConnectBindError):
+            source = self.key.origin.towards(self.key.address) if self.key.origin is not None else "the address in [delivery]"
+            self._end(Fault(FaultKind.SOURCE, Reply(451, "4.3.5", f"mail cannot leave from {source}: {_reason(failure)}"), Phase.BANNER))
+        else:
+            kind = FaultKind.TIMEOUT if failure.check(TimeoutError, TCPTimedOutError) else FaultKind.LOST
+            self._end(Fault(kind, Reply(451, "4.4.1", f"cannot connect: {_reason(failure)}"), Phase.BANNER))
         self._around.pool.lost(self)
 
     def expired(self) -> None:

@@ -83,7 +83,7 @@ class Endings:
                 if isinstance(answer, GiveUp):
                     failed.append((due, bounce.expired(outcome)))
                 else:
-                    next_attempt = answer
+                    next_attempt = answer if not outcome.not_before else min(max(answer, outcome.not_before), due.queued + self._options.lifetime)
                     if schedule.is_late(self._options, due.queued, now) and bounce.wants_delay(item.facts, due):
                         late.append((due, outcome))
                         notified = True
@@ -103,7 +103,10 @@ class Endings:
                 held = outcome.reason == CONTENT
                 events = (attempt, ("hold", '{"by":"queue","reason":"content"}')) if held else (attempt, *_downgrade(outcome))
                 attempted.append(
-                    Attempted(due.id, due.message_id, now, Status.QUEUED, outcome.reason, str(outcome.reply), next_attempt, held, notified, events)
+                    Attempted(
+                        due.id, due.message_id, now, Status.QUEUED, outcome.reason, str(outcome.reply), next_attempt, held, notified, events,
+                        counted=outcome.counted,
+                    )  # fmt: skip
                 )
         waits = [next_attempt for _, outcome, next_attempt, _ in written if next_attempt is not None and outcome.reason != CONTENT]
         return Ended(_with_events(attempted, told), reports, min(waits) if waits else None)
@@ -160,7 +163,10 @@ def _final(
     now: float, due: Due, status: Status, outcome: Outcome, event: tuple[str, str], content_id: int | None, spool: str, reason: str = ""
 ) -> Attempted:
     events = (event, (EXPIRED, "{}")) if reason == EXPIRED else (event, *_downgrade(outcome)) if outcome.security else (event,)
-    return Attempted(due.id, due.message_id, now, status, reason or outcome.reason, str(outcome.reply), 0.0, False, False, events, content_id, spool)
+    return Attempted(
+        due.id, due.message_id, now, status, reason or outcome.reason, str(outcome.reply), 0.0, False, False, events, content_id, spool,
+        counted=outcome.counted,
+    )  # fmt: skip
 
 
 def _with_events(attempted: list[Attempted], told: list[tuple[str, str]]) -> tuple[Attempted, ...]:
@@ -182,6 +188,8 @@ def _detail(outcome: Outcome) -> str:
         "verified": outcome.verified,
         "duration": round(outcome.duration, 3),
     }
+    if outcome.source:
+        detail["source"] = outcome.source
     if outcome.security:
         detail["security"] = dict(outcome.security)
     return _as_json(detail)

@@ -8,18 +8,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from jetmail.outbound.origin import Origin
+
 if TYPE_CHECKING:
     from jetmail.store.traffic.deliveries import Due, MessageFacts
     from jetmail.store.traffic.messages import Content
 
 
 class Job(NamedTuple):
-    """One attempt to make: `deliveries` are all of `destination` (the domain of their targets) and all of `message`."""
+    """One attempt to make: `deliveries` are all of `destination` (the domain of their targets) and all of `message`. `origin` None: as the options
+    say."""
 
     message: MessageFacts
     content: Content
     deliveries: tuple[Due, ...]
     destination: str
+    origin: Origin | None = None
+
+    @property
+    def header(self) -> bytes:
+        """The content's header section."""
+        content = self.content
+        return content.header if content.data is None else content.data[: content.data.find(b"\r\n\r\n") + 1]
 
 
 @dataclass(frozen=True, slots=True)

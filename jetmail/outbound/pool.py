@@ -1,9 +1,11 @@
 """Connections kept for the next message, how many there may be, and which addresses are not worth dialling.
 
-- A connection is kept under its whole key: host, address, port, TLS mode, user. It serves so many messages and idles so long, then it says QUIT.
-- An address and port has at most so many connections, idle ones included (an idle one of another key makes room). Who finds it full waits in line,
-  for a connection or for a place, and not for ever.
-- An address that cannot be reached is dead for 30 s, then 1, 2, ... 10 minutes: nobody dials it meanwhile, and when the time is over one probe does.
+- A connection is kept under its whole key: host, address, port, TLS mode, user, origin. It serves so many messages and idles so long, then it says
+  QUIT.
+- An address and port has at most so many connections from one origin, idle ones included (an idle one of another key makes room). Who finds it full
+  waits in line, for a connection or for a place, and not for ever.
+- An address that cannot be reached is dead for 30 s, then 1, 2, ... 10 minutes: nobody dials it from the same origin meanwhile, and when the time is
+  over one probe does. Another origin may well be let in.
 - One timer for everything that has an end (`sweep_seconds`): the deadlines of all connections and waiters are compared by it. It runs only while
   there are any.
 
@@ -20,9 +22,10 @@ from typing import Any, NamedTuple, Protocol
 
 from jetmail.mail.reply import Reply
 from jetmail.outbound.demand import Proof
+from jetmail.outbound.origin import Origin
 from jetmail.outbound.tls import TlsMode
 
-Endpoint = tuple[str, int]
+Endpoint = tuple[str, int, str]  # address, port, and the name of the origin
 _MAX_DEAD = 10_000
 
 
@@ -35,16 +38,18 @@ class Key(NamedTuple):
     tls: TlsMode
     user: str = ""
     proof: Proof | None = None
+    origin: Origin | None = None
 
     @property
     def endpoint(self) -> Endpoint:
-        return self[1], self[2]
+        origin = self[6]
+        return self[1], self[2], origin.name if origin is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """Bounds: all above 0. `max_per_address`: connections to one address and port. `max_idle`: idle ones in all. `idle_seconds`: how long one is
-    kept. `max_messages`: how many one carries. `dead_seconds` doubles up to `dead_limit`. `wait_seconds`: how long to stand in line."""
+    """Bounds: all above 0. `max_per_address`: connections to one address and port from one origin. `max_idle`: idle ones in all. `idle_seconds`: how
+    long one is kept. `max_messages`: how many one carries. `dead_seconds` doubles up to `dead_limit`. `wait_seconds`: how long to stand in line."""
 
     max_per_address: int = 20
     max_idle: int = 200

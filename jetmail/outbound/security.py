@@ -31,6 +31,7 @@ from jetmail.mailauth import dane
 from jetmail.mailauth.mtasts import Mode
 from jetmail.outbound.demand import Demand, Proof
 from jetmail.outbound.ledger import Ledger
+from jetmail.outbound.origin import Origin
 from jetmail.outbound.policies import Policies
 from jetmail.outbound.policies import Standing as StsStanding
 from jetmail.outbound.pool import Key
@@ -121,14 +122,15 @@ def _by_policy(destination: str, hop: Hop, standing: StsStanding) -> Hop:
 
 
 class Standing:
-    """For one attempt: `requires_tls` is the message's REQUIRETLS, `header` gives its header section."""
+    """For one attempt: `requires_tls` is the message's REQUIRETLS, `header` gives its header section, `origin` is where it leaves from."""
 
-    __slots__ = ("_header", "_requires_tls", "_said", "_security", "downgrade")
+    __slots__ = ("_header", "_origin", "_requires_tls", "_said", "_security", "downgrade")
 
-    def __init__(self, security: Security | None, requires_tls: bool, header: Callable[[], bytes]) -> None:
+    def __init__(self, security: Security | None, requires_tls: bool, header: Callable[[], bytes], origin: Origin | None = None) -> None:
         self._security = security
         self._requires_tls = requires_tls
         self._header = header
+        self._origin = origin
         self._said: bool | None = None
         self.downgrade = ""
 
@@ -145,7 +147,7 @@ class Standing:
             tls = tls if proof is not None else TlsMode.VERIFIED
         elif hop.demand is not None and self._is_relaxed:
             tls, proof = TlsMode.OPPORTUNISTIC, None
-        return Key(hop.host, address, hop.port, tls, hop.credentials.username if hop.credentials else "", proof)
+        return Key(hop.host, address, hop.port, tls, hop.credentials.username if hop.credentials else "", proof, self._origin)
 
     def refusal(self, hop: Hop) -> Reply | None:
         """Why the host may not be used, counted; None when it may."""

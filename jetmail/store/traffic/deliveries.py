@@ -13,13 +13,16 @@ Decision: design 5; docs/queue.md.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from jetmail.mail.status import Status
 from jetmail.store.database import Connection
+from jetmail.store.traffic import source_days
 from jetmail.store.traffic.suppressions import Strike
 
+COOLING = "cooling"  # the reason of one that waits for its site (sites.py)
 OPERATOR = "operator"  # the reason of a queued delivery that somebody asked to be returned to its sender
 
 
@@ -62,7 +65,7 @@ class MessageFacts(NamedTuple):
 class Attempted(NamedTuple):
     """What to write for one delivery. `status` DELIVERED or REJECTED ends it; QUEUED keeps it, due at `next_attempt`, or set aside when `held`.
     `events` are (kind, JSON detail) in order. `content_id` and `spool` name the message's content, which goes when this was its last need. `strike`:
-    what the end is to count for against the recipient."""
+    what the end is to count for against the recipient. `counted`: the source and day that the message left from and on."""
 
     id: int
     message_id: int
@@ -77,6 +80,7 @@ class Attempted(NamedTuple):
     content_id: int | None = None
     spool: str = ""
     strike: Strike | None = None
+    counted: tuple[str, str] | None = None
 
 
 _DUE = """SELECT m.id, m.uid, m.sender, m.size, m.body, m.smtputf8, m.ret, m.envid, m.requiretls, m.received, m.content_id, m.direction, m.user,
@@ -146,6 +150,11 @@ def unclaim(conn: Connection, parked: Sequence[tuple[int, float, str, str]]) -> 
             reply = CASE WHEN ? = '' THEN reply ELSE ? END WHERE id = ? AND status = 'queued'""",
         [(due, reason, reason, reason, reply, delivery_id) for delivery_id, due, reason, reply in parked],
     )
+    told = [(due, json.dumps({"reply": reply}, ensure_ascii=False), delivery_id) for delivery_id, due, reason, reply in parked if reason == COOLING]
+    if told:
+        conn.executemany(
+            "INSERT INTO events (message_id, delivery_id, at, kind, detail) SELECT message_id, id, ?, 'cooled', ? FROM deliveries WHERE id = ?", told
+        )
 
 
 def still_queued(conn: Connection, ids: Sequence[int]) -> set[int]:
@@ -157,7 +166,7 @@ def still_queued(conn: Connection, ids: Sequence[int]) -> set[int]:
 
 def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
     """Write what became of these deliveries. -> spool files to delete after the commit."""
-    finals, laters, events, done = [], [], [], {}
+    finals, laters, events, counted, done = [], [], [], [], {}
     for item in attempted:
         if item.status == Status.QUEUED:
             laters.append((item.reason, item.reply, item.next_attempt, item.held, item.delay_notified, item.id))
@@ -168,6 +177,8 @@ def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
                 done[item.message_id] = (item.content_id, item.spool)
         for kind, detail in item.events:
             events.append((item.message_id, item.id, item.at, kind, detail))
+        if item.counted is not None:
+            counted.append(item.counted)
     if finals:
         # What a peer took is delivered, whatever an operator decided while it was on the wire; nothing else overrules him.
         conn.executemany(
@@ -184,6 +195,8 @@ def record(conn: Connection, attempted: Sequence[Attempted]) -> list[str]:
         )
     if events:
         conn.executemany("INSERT INTO events (message_id, delivery_id, at, kind, detail) VALUES (?, ?, ?, ?, ?)", events)
+    if counted:
+        source_days.add(conn, counted)
     return free_content(conn, [(message_id, content_id, spool) for message_id, (content_id, spool) in done.items()]) if done else []
 
 
