@@ -61,6 +61,7 @@ from jetmail.jobs.quarantine import QuarantineJob
 from jetmail.jobs.retention import RetentionJob
 from jetmail.jobs.returned import ReturnedJob
 from jetmail.jobs.scheduler import Scheduler
+from jetmail.jobs.suppressions import SuppressionsJob
 from jetmail.jobs.vacuum import VacuumJob
 from jetmail.mail.address import AddressError, parse
 from jetmail.mail.outcome import Outcome, Result
@@ -71,6 +72,7 @@ from jetmail.outbound.callout import Callout
 from jetmail.outbound.dialer import Dialer
 from jetmail.outbound.queue import Queue
 from jetmail.outbound.schedule import ScheduleOptions
+from jetmail.outbound.suppressed import Sifter
 from jetmail.rules import registry, symbols
 from jetmail.rules.chain import Judge
 from jetmail.rules.services import RuleServices
@@ -163,9 +165,10 @@ class Appliance(Service):
             asked["ldap"] = LdapDirectory(IExecutor(self.executor), reactor, self._ldap_options).ask
         self.verification = Verification(reactor, asked, wiring.verification_options(config))
         self.contacts = Contacts(IDatabase(self.db), Greylist(write=lambda rows: self.db.run(contacts.save_greylist, rows), clock=reactor))
+        self.suppressing = building.suppressing(config, IDatabase(self.db), self.directory)
         self.queue = Queue(
             self.db,
-            deliverer,
+            Sifter(outgoing.departures, self.suppressing.find_for, reactor.seconds, Logger("jetmail.outbound.suppressed")),
             self.content,
             ScheduleOptions(config.queue.retries, config.queue.jitter, config.queue.lifetime, config.queue.delay_notice),
             reactor,
@@ -174,6 +177,7 @@ class Appliance(Service):
             Reporter(ReportOptions(self.hostname), self.make_uid, self.entropy, self._behind_alias, self.signatures.signed),
             Logger("jetmail.outbound.queue"),
             on_outcome=self._count,
+            strikes=self.suppressing.of_bounce,
         )
         book = PolicyBook(self.directory)
         self.activity = Activity(self.db, reactor, *wiring.sending_limits(config))
@@ -182,7 +186,7 @@ class Appliance(Service):
         )
         self.submissions = Submissions(
             wiring.submission_options(config, self.hostname), self.directory, Meter(self.db), self.activity, self.resolver, reactor,
-            lockdown=LockdownCheck(self.resolver, suffixes, reactor),
+            lockdown=LockdownCheck(self.resolver, suffixes, reactor), suppressing=self.suppressing,
         )  # fmt: skip
         login = DirectoryLogin(
             self.directory, IExecutor(self.executor), reactor, self.entropy.token(32), wiring.login_options(config), on_login=self.activity.seen
@@ -222,6 +226,7 @@ class Appliance(Service):
                 LearningJob(self.db, self.learner, reactor.seconds),
                 ContactsJob(self.db, reactor.seconds, self.contacts.greylist.expire),
                 ReturnedJob(self.db, self.activity.returned),
+                SuppressionsJob(self.db, reactor.seconds, self.suppressing.options.window),
                 *wiring.transport_jobs(
                     config,
                     reactor,

@@ -20,14 +20,17 @@ from jetmail.inbound.tls import ServerTls
 from jetmail.inbound.transaction import Receiver
 from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IResolver
 from jetmail.outbound.attempt import Deliverer
+from jetmail.outbound.departures import Departures
 from jetmail.outbound.fetching import PolicyFetcher
 from jetmail.outbound.pool import Pool
 from jetmail.outbound.route import RouteOptions, Router, Smarthost
 from jetmail.outbound.security import Security
 from jetmail.outbound.tls import ClientTls, TlsOptions
+from jetmail.outbound.warmup import Counts
 from jetmail.smtp.options import SessionOptions
 from jetmail.spool.content import chunks
 from jetmail.store.directory.cache import Directory
+from jetmail.suppressing import Suppressing
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Outgoing:
     security: Security
     pool: Pool
     deliverer: Deliverer
+    departures: Departures
 
 
 def outgoing(
@@ -63,7 +67,23 @@ def outgoing(
     tls = ClientTls(TlsOptions(str(config.path(delivery.ca_file)) if delivery.ca_file else ""), reactor.seconds)
     options = wiring.delivery_options(config, hostname)
     deliverer = Deliverer(router, pool, dialer, tls, lambda found: chunks(found, content), reactor, options, security)
-    return Outgoing(fetcher, security, pool, deliverer)
+
+    def account_of(user: str, domain: str) -> int:
+        found = directory.principal(user) if user else None
+        return found.account_id if found is not None else directory.outbound_account(domain) if domain else 0
+
+    departures = Departures(deliverer, directory.sources, account_of, Counts(db, reactor.seconds), reactor.seconds)
+    return Outgoing(fetcher, security, pool, deliverer, departures)
+
+
+def suppressing(config: Config, db: IDatabase, directory: Directory) -> Suppressing:
+    """[suppression]"""
+
+    def account_of(user: str) -> int:
+        found = directory.principal(user)
+        return found.account_id if found is not None else 0
+
+    return Suppressing(db, account_of, wiring.suppressing_options(config))
 
 
 def doors(

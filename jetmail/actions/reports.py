@@ -33,10 +33,14 @@ ADVICE = {
     "spf-invalid": "The sender's domain has to publish SPF that lets this system send its mail. Add the include to its record and send again.",
     "lockdown": "The domain names in DNS (_jm.<domain>) who may send from it, and this user is not among them. Add auth=<uuid of the user> to that "
     "record.",
+    "suppressed": "Mail to this address came back, its reader complained or unsubscribed, or a person put it on the list; the evidence says which, "
+    "and when. Find out whether it is right now, then take it off the account's suppression list and send again. What is on the list of the "
+    "whole system only its administrator takes off.",
     "size": "The message is larger than is taken here.",
     "blocked": "A rule of the recipient's refuses it.",
     "blocklist": "A list of the recipient's refuses it.",
 }
+SUPPRESSED = "suppressed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +84,20 @@ def _report(conn: Connection, uid: str, auth: str) -> Report:
     message = messages.by_uid(conn, uid)
     if message is None or not message.user or not hmac.compare_digest(message.user.encode(), auth.lower().encode("utf-8", "replace")):
         raise NotFoundError("no such report")
-    refused = [item for item in messages.deliveries_of(conn, message.id) if item.reply == message.response]
-    if not message.response.startswith("5") or not refused:
+    is_refused = message.response.startswith("5")
+    # The others of a message may have been taken where one recipient was refused: that refusal has its reference too.
+    refused = [
+        item
+        for item in messages.deliveries_of(conn, message.id)
+        if (item.reply == message.response if is_refused else item.reason == SUPPRESSED and not item.attempts)
+    ]
+    if not refused:
         raise NotFoundError("no such report")
     word = refused[0].reason
     meaning = REASONS[word].meaning if word in REASONS else word
     return Report(
         message.uid, message.user, message.received, message.sender, message.header_from, message.message_id, message.client_address,
-        message.response, word, meaning, advice(word), _evidence(message),
+        refused[0].reply, word, meaning, advice(word), _evidence(message) if is_refused else (),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from jetmail.inbound.acceptance import Refused
 from jetmail.inbound.pending import Pending
 from jetmail.inbound.services import ReceiverServices
 from jetmail.mail.message import Message
+from jetmail.mail.reply import Reply
 from jetmail.rules.facts import Client, Facts, RecipientFacts
 from jetmail.rules.policy import DomainState, Policy
 from jetmail.rules.settlement import Settlement
@@ -53,6 +54,14 @@ class Refusals:
             return
         self._left -= 1
         pending.refused.append(Refused(str(recipient.address), recipient.address.domain, ruling, tuple(opinions)))
+
+    def of_suppressed(self, pending: Pending, said: Opinion, recipient: RecipientFacts) -> Reply:
+        """A recipient a user is not to write to: always part of the record, which the session's own limit of refusals bounds. -> the reply."""
+        ruling = said.verdict.ruling
+        assert ruling is not None
+        self.count(ruling)
+        pending.refused.append(Refused(str(recipient.address), recipient.address.domain, ruling, (said,)))
+        return ruling.public_reply
 
     def without_content(self, client: Client, pending: Pending) -> None:
         """The transaction ended before content came, and all that is known of it is whom it did not reach."""

@@ -9,6 +9,7 @@ The order, and what each refusal says (the first one stands):
 5. lockdown, a check given by app (`lockdown`): `550 5.7.1 [LOCKDOWN] ...`, or 451 when DNS cannot tell;
 6. SPF of the sender's domain, where that is wanted (inbound.published): `550 [SPF_INVALID]`;
 7. content: the chain, with thresholds of its own; nothing is held or deferred for its score, as there is nobody to release it.
+Besides, at each RCPT: an address that is suppressed, `550 5.7.1 [SUPPRESSED] ...` (inbound.suppressed).
 Refusals 3 to 7 come after the content, are written down, and name where they are explained: `See https://<host>/?id=<uid>&auth=<uuid>`.
 
 What is accepted says whom it is from: `X-JetEmail-User: <uuid>`, never the name, in place of whatever the client wrote there; Date and Message-ID are
@@ -17,14 +18,14 @@ added where they are missing (RFC 6409 8.1, 8.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from jetmail.inbound import permission, published
+from jetmail.inbound import permission, published, suppressed
 from jetmail.inbound.activity import Activity
 from jetmail.inbound.login import is_allowed_from
 from jetmail.inbound.principal import Principal, PrincipalKind
@@ -42,6 +43,7 @@ from jetmail.rules.settlement import Settlement
 from jetmail.rules.verdict import NO_OPINION, REASONS, Action, Finding, Kind, Level, Opinion, Ruling, Verdict
 from jetmail.store.directory.cache import Directory
 from jetmail.store.directory.smtp_users import SmtpUser
+from jetmail.suppressing import Suppressing
 
 ENDED = Reply(421, "4.7.0", "Your login is not valid any more, please sign in again")
 DNS_SECONDS = 2.0  # for the SPF of one message
@@ -55,6 +57,7 @@ REFERENCED = {
     "spam": Reply(550, "", "[SPAM] Blocked"),
     "virus": Reply(550, "", "[VIRUS] Blocked"),
     "lockdown": None,  # in the words of the check, which names the domain
+    "suppressed": None,
 }
 
 
@@ -106,12 +109,14 @@ class Submissions:
         clock: IReactorTime,
         *,
         lockdown: Check | None = None,
+        suppressing: Suppressing | None = None,
     ) -> None:
         self.options = options
         self.directory = directory
         self.meter = meter
         self.activity = activity
         self.lockdown = lockdown
+        self.suppressing = suppressing
         self._resolver = resolver
         self._clock = clock
         self._thresholds = Thresholds(options.reject_score, DISABLED_SCORE, DISABLED_SCORE)
@@ -199,6 +204,13 @@ class Submissions:
         rulings = tuple(self._phrased(ruling, uid, principal) for ruling in settlement.rulings)
         reply = next(new.public_reply for old, new in zip(settlement.rulings, rulings, strict=True) if old.public_reply == settlement.reply)
         return settlement._replace(rulings=rulings, reply=reply)
+
+    def suppressed(self, principal: Principal, uid: str, recipient: Address, targets: Sequence[Address], now: float) -> Opinion | None:
+        """The refusal of a recipient who is suppressed."""
+        verdict = suppressed.judge(self.suppressing, principal, recipient, targets, now) if self.suppressing is not None else None
+        if verdict is None or verdict.ruling is None:
+            return None
+        return opinions(replace(verdict, ruling=self._phrased(verdict.ruling, uid, principal)), "suppressed")[0]
 
     def refused_recipient(self, principal: Principal, sender: Sender, ruling: Ruling) -> None:
         """One recipient was refused for good."""

@@ -207,11 +207,13 @@ class Receiver:
                 targets = (address,)  # who has logged in may write to the world; a claim nobody has proved changes nothing
         now = services.clock.seconds()
         candidate = RecipientFacts(len(pending.recipients), recipient, targets)
+        if self._principal is not None and (said := self._submissions.suppressed(self._principal, pending.uid, address, targets, now)) is not None:
+            return self._refusals.of_suppressed(pending, said, candidate)
         candidate = services.contacts.at_recipient(candidate, self._client, pending.sender, now)
         facts = Facts(now, self._client, pending.sender, candidate, (candidate,), None, pending.at_envelope)
         answer = services.judge.ask(Stage.RECIPIENT, facts, (policy,), pending.appliance)
-        said: Said = then(answer, self._recipient_answered, pending, candidate, policy)
-        return said
+        answered: Said = then(answer, self._recipient_answered, pending, candidate, policy)
+        return answered
 
     def _recipient_answered(self, opinions: Answer, pending: Pending, candidate: RecipientFacts, policy: Policy) -> Reply:
         if opinions or pending.at_envelope:

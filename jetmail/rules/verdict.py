@@ -123,6 +123,10 @@ _LIST = (
         Reply(451, "4.7.1", "[LOCKDOWN] Whether this sender is authorized cannot be checked at the moment, please try again later"),
         "DNS could not tell whom its domain names",
     ),  # fmt: skip
+    Reason(
+        "suppressed", Reply(550, "5.7.1", "[SUPPRESSED] The recipient is on the suppression list"), "mail came back from it, or it complained, or a "
+        "person wrote it down: users do not write there", Status.REJECTED,
+    ),  # fmt: skip
     Reason("spf-invalid", Reply(550, "", "[SPF_INVALID] Blocked"), "its domain has not published SPF as is asked for", Status.REJECTED),
     Reason(
         "attachment", Reply(550, "5.7.1", "Message refused: attachments of this kind are not accepted"), "it carries a file the domain does not take",

@@ -38,6 +38,7 @@ KINDS = {
     "released": ("Released from the quarantine", "queued", "queued"),
     "deleted": ("Deleted from the quarantine", "rejected", "rejected"),
     "dropped": ("No longer kept: its time in the quarantine was over", "note", ""),
+    "suppressed": ("The recipient was put on the suppression list", "note", ""),
     "ruling": ("Judged", "ruling", ""),
     "tls-downgrade": ("No TLS at a domain that used to have it", "note", ""),
 }
@@ -161,6 +162,8 @@ def _step(event: Any, recipient: str, message: Any, explain: Explain) -> Step:
     if event.kind == "attempt" and result in RESULTS:
         title, icon, tone = RESULTS[result]
         where = str(detail.get("host") or detail.get("address") or "the destination")
+        if detail.get("reason") == "suppressed":
+            title = "Not sent: the recipient is on the suppression list"
         title = title.format(host=where, reason=reason(str(detail.get("reason", ""))))
         host = (where,) if result == "later" and detail.get("host") not in ("", None, detail.get("address")) else ()
         bits = (*host, *_route(detail), *_rest(detail, SAID_OF_ATTEMPT))
