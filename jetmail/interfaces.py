@@ -13,6 +13,8 @@ from typing import Any
 
 from zope.interface import Attribute, Interface
 
+from jetmail.mail.reply import Reply
+
 
 class AnswerKind(Enum):
     """Four different ways for a look-up to end, and never one for another (design 9)."""
@@ -127,6 +129,40 @@ class IQueueDoor(Interface):
 
     def wake() -> None:
         """Rows may have become due: look at the store soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What became of a message handed in. `reply` as SMTP would say it, `refused` the recipients that were turned down one by one. `retry_after`:
+    seconds until another try may fare better, 0 where nobody can tell."""
+
+    reply: Reply
+    refused: tuple[tuple[str, Reply], ...] = ()
+    retry_after: float = 0.0
+
+
+class IHandIn(Interface):
+    """Mail that comes by other means than SMTP and takes the same road (given to api/ by app)."""
+
+    def open(user: str, address: str, port: int, tls: str = "") -> Any:
+        """-> an IHand for one message of the SMTP user of that uuid, coming from that address; `tls` '' or the version."""
+
+
+class IHand(Interface):
+    """One message on its way in. `begin`, `write` any number of times, `end`; or `abort` at any time. Nothing fails on purpose: faults of ours are
+    replies of 451."""
+
+    def begin(sender: Any, recipients: Any) -> Any:
+        """mail.envelope's Sender and Recipients -> Deferred[Handed]; positive: content may come."""
+
+    def write(octets: bytes) -> None:
+        """The next octets of the content, with any line ends."""
+
+    def end(also: Any = None) -> Any:
+        """The content is complete -> Deferred[Handed]; positive once it is durable. `also(conn, uid, reply)` is written by the same transaction."""
+
+    def abort() -> None:
+        """No more will come. After `end` it does nothing."""
 
 
 class IReceiver(Interface):

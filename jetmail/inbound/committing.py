@@ -20,6 +20,7 @@ from jetmail.inbound import acceptance
 from jetmail.inbound.acceptance import Group
 from jetmail.inbound.contacts import MAX_PEERS
 from jetmail.inbound.intake import Intake
+from jetmail.inbound.pending import Also
 from jetmail.inbound.quota import Reservation
 from jetmail.inbound.services import ReceiverServices
 from jetmail.mail.address import Address
@@ -43,13 +44,14 @@ COPY = 1 << 20  # octets copied per turn when one large message has to become tw
 class Submitted(NamedTuple):
     """What is different about a message somebody with a login sends. `header`: fields to add below Received; `removes`: lower-case names of fields
     nobody else may write; `message_id`: the one that was added; `reservation`: its place in the quota, counted or given back here; `account_id`:
-    whose keys may sign it."""
+    whose keys may sign it; `also(conn, uid, reply)`: part of the transaction that accepts it."""
 
     header: bytes
     removes: frozenset[bytes]
     message_id: str = ""
     reservation: Reservation | None = None
     account_id: int = 0
+    also: Also | None = None
 
 
 class Committing:
@@ -149,7 +151,8 @@ class Committing:
             peers = [recipient.address for recipient in recipients] if len(recipients) <= MAX_PEERS else []
             reservation = self._submitted.reservation if self._submitted is not None else None
             counted = (reservation.user, reservation.period) if reservation is not None else None
-            run = services.db.run(_accept_sent, news, self._sender.address, peers, self._time, counted)
+            also = self._submitted.also if self._submitted is not None and self._refusal is None else None
+            run = services.db.run(_accept_sent, news, self._sender.address, peers, self._time, counted, also)
             run.addCallback(self._sent)
         else:
             run = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(messages.accept_all, news)
@@ -239,12 +242,15 @@ class Committing:
 
 
 def _accept_sent(
-    conn: Connection, news: list[NewMessage], sender: Address | None, peers: list[Address], time: float, counted: tuple[str, str] | None
-) -> list[Accepted]:
+    conn: Connection, news: list[NewMessage], sender: Address | None, peers: list[Address], time: float, counted: tuple[str, str] | None,
+    also: Also | None,
+) -> list[Accepted]:  # fmt: skip
     """What one of ours sends, and, in the same transaction, to whom: their answers are expected. `counted`: the user and the window of its quota."""
     accepted = messages.accept_all(conn, news)
     if sender is not None:
         contacts.wrote(conn, sender, peers, time)
     if counted is not None:
         sending.count_message(conn, *counted)
+    if also is not None:
+        also(conn, news[0].uid, news[0].response)
     return accepted

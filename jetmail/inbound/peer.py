@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+HTTP = "http"  # the listener's name for what comes by the API
 
 
 class Peer(NamedTuple):

@@ -5,6 +5,7 @@ An answer that comes after the transaction is over finds `is_over` and does noth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jetmail.inbound.acceptance import Refused
@@ -15,12 +16,16 @@ from jetmail.mail.envelope import Sender
 from jetmail.rules.facts import RecipientFacts
 from jetmail.rules.policy import Policy
 from jetmail.rules.verdict import Opinion
+from jetmail.store.database import Connection
+
+# Something to be written by the very transaction that accepts a message: told its uid and the reply.
+Also = Callable[[Connection, str, str], None]
 
 
 @dataclass(slots=True)
 class Pending:
     """`at_envelope`: opinions of CONNECT and SENDER. `appliance`: the policy of the appliance as it was at MAIL. `recipients`, `policies`: those
-    taken, place by place; `at_recipients` the opinions about them."""
+    taken, place by place; `at_recipients` the opinions about them. `also`: to be done by the transaction that accepts it."""
 
     uid: str
     sender: Sender
@@ -34,6 +39,7 @@ class Pending:
     intake: Intake | None = None
     is_over: bool = False
     reservation: Reservation | None = None
+    also: Also | None = None
 
     def drop(self) -> None:
         """It is over; its content is forgotten unless a committed row refers to it."""

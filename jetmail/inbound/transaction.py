@@ -26,8 +26,8 @@ from zope.interface import implementer
 from jetmail.inbound import acceptance
 from jetmail.inbound.committing import Committing, Submitted
 from jetmail.inbound.intake import Intake
-from jetmail.inbound.peer import Peer
-from jetmail.inbound.pending import Pending
+from jetmail.inbound.peer import HTTP, Peer
+from jetmail.inbound.pending import Also, Pending
 from jetmail.inbound.principal import Login, Principal
 from jetmail.inbound.refusals import Refusals
 from jetmail.inbound.services import ReceiverServices
@@ -140,6 +140,13 @@ class Receiver:
         """Somebody whose sign-in was proved elsewhere."""
         self._principal = principal
         self._client = self._client._replace(user=principal.id)
+
+    def conclude(self, is_plain: bool, also: Also | None) -> None:
+        """Before `end`: the content has turned out to be 7-bit, and something is to be written by the transaction that accepts it."""
+        if (pending := self._pending) is not None:
+            pending.also = also
+            if is_plain:
+                pending.sender = pending.sender._replace(body="7BIT")
 
     def tls_started(self, version: str, cipher: str) -> None:
         """RFC 3207 4.2: what was said before counts for nothing."""
@@ -325,12 +332,12 @@ class Receiver:
         recipient = only if sender.smtputf8 or only.isascii() else ""
         hop = Hop(
             client.helo, client.address, services.hostname, pending.uid, facts.time, self._is_extended, client.tls, self._cipher,
-            bool(client.user), sender.smtputf8, recipient,
+            bool(client.user), sender.smtputf8, recipient, client.listener.upper() if client.listener == HTTP else "",
         )  # fmt: skip
         submitted = None
         if self._principal is not None:
             added, message_id = self._submissions.header(self._principal, pending.uid, message, facts.time)
-            submitted = Submitted(added, self._submissions.removes, message_id, pending.reservation, self._principal.account_id)
+            submitted = Submitted(added, self._submissions.removes, message_id, pending.reservation, self._principal.account_id, pending.also)
         committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted)
         return committing.start(received(hop), facts.recipients, settlement, said, acceptance.refusals(pending.refused))
 

@@ -23,7 +23,7 @@ _COMMENT = re.compile(r"[()\\]+")
 
 class Hop(NamedTuple):
     """What one Received field says. `helo` as the client gave it, `address` its IP, `tls` '' or the version, `cipher` '' or its name, `user`
-    whether it logged in (never who), `recipient` '' unless there is exactly one."""
+    whether it logged in (never who), `recipient` '' unless there is exactly one. `via` '' or the protocol, where it was not SMTP."""
 
     helo: str
     address: str
@@ -36,6 +36,7 @@ class Hop(NamedTuple):
     authenticated: bool = False
     smtputf8: bool = False
     recipient: str = ""
+    via: str = ""
 
 
 def received(hop: Hop) -> bytes:
@@ -51,6 +52,8 @@ def received(hop: Hop) -> bytes:
 
 def protocol(hop: Hop) -> str:
     """The `with` word: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, and UTF8SMTP... when the transaction was SMTPUTF8."""
+    if hop.via:
+        return hop.via
     if not hop.esmtp:
         return "SMTP"
     return ("UTF8SMTP" if hop.smtputf8 else "ESMTP") + ("S" if hop.tls else "") + ("A" if hop.authenticated else "")

@@ -109,7 +109,6 @@ REASONS = {
     "lockdown": "the domain's own record does not name the user",
     "lockdown-unknown": "the domain's own record could not be looked up",
     "suppressed": "the recipient is on the suppression list",
-    "suppressed": "the recipient is on the suppression list",
     "spf-invalid": "the domain has not published SPF as asked",
     "attachment": "a file the domain does not take",
     "virus": "malware",

@@ -52,7 +52,8 @@ def check_form(octets: bytes) -> None:
 def test_plain() -> None:
     """A short ASCII letter is as a person would write it."""
     assert made(to=(Party(BOB, "Bob B."),), subject="Hello", text="Hi Bob,\nbye.") == (
-        b'From: ann@example.org\r\nTo: "Bob B." <bob@example.com>\r\nSubject: Hello\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n'
+        b'From: ann@example.org\r\nTo: "Bob B." <bob@example.com>\r\nSubject: Hello\r\nMIME-Version: 1.0\r\n'
+        b"Content-Type: text/plain; charset=utf-8\r\n"
         b"Content-Transfer-Encoding: 7bit\r\n\r\nHi Bob,\r\nbye.\r\n"
     )
 
