@@ -39,6 +39,7 @@ from jetmail.inbound.blocking import Blocking
 from jetmail.inbound.connections import Connections
 from jetmail.inbound.contacts import Contacts
 from jetmail.inbound.greylist import Greylist
+from jetmail.inbound.holding import Holding
 from jetmail.inbound.ldap import Directory as LdapDirectory
 from jetmail.inbound.listener import Listeners
 from jetmail.inbound.lockdown import LockdownCheck
@@ -207,6 +208,7 @@ class Appliance(Service):
             submissions=self.submissions,
             contacts=self.contacts,
             signatures=self.signatures,
+            holding=Holding(self.directory),
             on_accepted=self.metrics.accepted,
             on_refused=self.metrics.refused,
         )

@@ -25,6 +25,7 @@ from jetmail.inbound.quota import Reservation
 from jetmail.inbound.services import ReceiverServices
 from jetmail.mail.address import Address
 from jetmail.mail.envelope import Sender
+from jetmail.mail.holdrule import Parcel
 from jetmail.mail.message import Message
 from jetmail.mail.reply import Reply
 from jetmail.mail.status import Status
@@ -33,7 +34,7 @@ from jetmail.rules.facts import Client, RecipientFacts
 from jetmail.rules.settlement import Settlement
 from jetmail.rules.verdict import Opinion
 from jetmail.store.database import Connection
-from jetmail.store.traffic import contacts, messages, sending
+from jetmail.store.traffic import contacts, holds, messages, sending
 from jetmail.store.traffic.messages import Accepted, Content, NewDelivery, NewMessage
 
 _log = Logger()
@@ -127,7 +128,10 @@ class Committing:
     ) -> None:
         services = self._services
         rows = [acceptance.deliveries(recipients, settlement, group) for group in groups]
-        destinations = [row.destination for deliveries in rows for row in deliveries if row.status is Status.QUEUED]
+        held: dict[str, str] = {}
+        if services.holding is not None and (rules := services.holding.rules(self._time)):
+            rows = [services.holding.held(rules, self._parcel(group), row, held) for group, row in zip(groups, rows, strict=True)]
+        destinations = [row.destination for deliveries in rows for row in deliveries if row.status is Status.QUEUED and not row.held]
         queued = len(destinations)
         claimed = bool(queued) and services.queue.reserve(queued, destinations)
         self._claimed = queued if claimed else 0
@@ -146,24 +150,32 @@ class Committing:
         ]  # fmt: skip
         if self._submitted is not None and self._submitted.message_id:
             news = [new._replace(message_id=self._submitted.message_id) for new in news]
-        run: Deferred[Any]
+        calls: tuple[Any, ...]
         if self._client.user:
             peers = [recipient.address for recipient in recipients] if len(recipients) <= MAX_PEERS else []
             reservation = self._submitted.reservation if self._submitted is not None else None
             counted = (reservation.user, reservation.period) if reservation is not None else None
             also = self._submitted.also if self._submitted is not None and self._refusal is None else None
-            run = services.db.run(_accept_sent, news, self._sender.address, peers, self._time, counted, also)
-            run.addCallback(self._sent)
+            calls = (_accept_sent, news, self._sender.address, peers, self._time, counted, also)
         else:
-            run = services.db.run(messages.accept, news[0]) if len(news) == 1 else services.db.run(messages.accept_all, news)
+            calls = (messages.accept, news[0]) if len(news) == 1 else (messages.accept_all, news)
+        run: Deferred[Any] = services.db.run(holds.accept, self._time, held, *calls) if held else services.db.run(*calls)
+        if self._client.user:
+            run.addCallback(self._sent)
         run.addCallbacks(self._committed, self._failed, callbackArgs=(news,))
 
     def _explained(self, row: NewDelivery) -> NewDelivery:
         """A delivery that waits from the start says what for."""
-        if row.status is not Status.QUEUED:
+        if row.status is not Status.QUEUED or row.held:
             return row
         reason, reply = self._services.queue.trouble(row.destination)
         return row._replace(reason=reason, reply=reply) if reason else row
+
+    def _parcel(self, group: Group) -> Parcel:
+        """The message as hold rules see it."""
+        senders = tuple(address.key for address in (self._sender.address, self._message.sender.address) if address is not None)
+        user, account_id = self._client.user, self._submitted.account_id if self._submitted is not None else 0
+        return Parcel("outbound" if user else "inbound", senders, self._message.size, group.score, user, account_id)
 
     def _content(self, trace: bytes, group: Group, spool: str) -> Content:
         submitted = self._submitted

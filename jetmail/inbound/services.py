@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from twisted.internet.interfaces import IReactorTime
 
 from jetmail.inbound.contacts import Contacts
+from jetmail.inbound.holding import Holding
 from jetmail.inbound.policies import PolicyBook
 from jetmail.inbound.submission import Submissions
 from jetmail.interfaces import IContentStore, IDatabase, ILogin, IQueueDoor
@@ -48,7 +49,8 @@ class ReceiverServices:
     """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim,
     bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time.
     `submissions` judges what users send; without it nobody can sign in. `contacts` remembers who has been in touch with whom.
-    `signatures` signs what users send. `on_accepted(octets)` and `on_refused(reason)` are told of every decision, for metrics."""
+    `signatures` signs what users send; `holding` sets aside what hold rules name. `on_accepted(octets)` and
+    `on_refused(reason)` are told of every decision, for metrics."""
 
     hostname: str
     db: IDatabase
@@ -65,6 +67,7 @@ class ReceiverServices:
     options: ReceiverOptions = ReceiverOptions()
     submissions: Submissions | None = None
     signatures: Signatures | None = None
+    holding: Holding | None = None
     on_accepted: Callable[[int], None] = lambda octets: None
     on_refused: Callable[[str], None] = lambda reason: None
     refusal_budget: RefusalBudget = field(init=False)

@@ -17,6 +17,7 @@ from jetmail.errors import StoreError
 from jetmail.inbound.activity import Activity, Limits
 from jetmail.inbound.blocking import Blocking
 from jetmail.inbound.contacts import Contacts
+from jetmail.inbound.holding import Holding
 from jetmail.inbound.login import DirectoryLogin, LoginOptions
 from jetmail.inbound.peer import Peer
 from jetmail.inbound.policies import PolicyBook
@@ -171,6 +172,7 @@ class House:
             first_retry=lambda now: now + 60.0,
             has_room=lambda size: self.has_room,
             contacts=Contacts(self.db),
+            holding=Holding(self.directory),
             options=ReceiverOptions(**options),
             on_accepted=self.accepted.append,
             on_refused=self.refused.append,
@@ -200,8 +202,8 @@ class House:
 
     def add_person(self, address: str = "ann@demo.test", **more: Any) -> Person:
         """A person of account 1; the uuid is made of the address."""
-        values: dict[str, Any] = {"uuid": f"uuid-of-{address}", "account_id": 1, "domain": address.partition("@")[2], "name": "", "password": "proved"}
-        self.write(people.add, Person(**{"address": address} | values | more))
+        values = {"uuid": f"uuid-of-{address}", "address": address, "account_id": 1, "domain": address.partition("@")[2], "name": ""}
+        self.write(people.add, Person(**{**values, "password": "proved", **more}))
         return self.person(address)
 
     def person(self, address: str = "ann@demo.test") -> Person:
