@@ -176,6 +176,13 @@ def _with_events(attempted: list[Attempted], told: list[tuple[str, str]]) -> tup
     return tuple(attempted)
 
 
+def with_event(ended: Ended, kind: str, detail: Mapping[str, str]) -> Ended:
+    """The same with one more event, in the timeline of its first recipient."""
+    first, *rest = ended.attempted
+    told = first._replace(events=(*first.events, (kind, _as_json(detail))))
+    return ended._replace(attempted=(told, *rest))
+
+
 def _detail(outcome: Outcome) -> str:
     detail: dict[str, object] = {
         "result": outcome.result.value,

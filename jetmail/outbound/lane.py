@@ -17,12 +17,17 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING
 
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
 from jetmail.store.traffic.deliveries import Due, MessageFacts
 from jetmail.store.traffic.lanes import LaneState
 from jetmail.store.traffic.messages import Content
+
+if TYPE_CHECKING:
+    from jetmail.outbound.sites import Site
 
 _REPLY = re.compile(r"([245]\d\d)(?: (.*))?", re.DOTALL)
 
@@ -74,15 +79,18 @@ class Change(Enum):
 
 
 class Item:
-    """Deliveries of one message to one destination, to be attempted together. `content` None: to be read. `claimed`: the attempt is in the store."""
+    """Deliveries of one message to one destination, to be attempted together. `content` None: to be read. `claimed`: the attempt is in the store.
+    `site` and `site_epoch`: whom the attempt that is on the wire is counted with."""
 
-    __slots__ = ("claimed", "content", "deliveries", "facts")
+    __slots__ = ("claimed", "content", "deliveries", "facts", "site", "site_epoch")
 
     def __init__(self, facts: MessageFacts, deliveries: tuple[Due, ...], content: Content | None, claimed: bool) -> None:
         self.facts = facts
         self.deliveries = deliveries
         self.content = content
         self.claimed = claimed
+        self.site: Site | None = None
+        self.site_epoch = 0
 
     @property
     def octets(self) -> int:
@@ -94,8 +102,8 @@ class Lane:
     """See the module."""
 
     __slots__ = (
-        "_epoch", "_is_fresh_next", "_options", "count", "down_since", "failures", "fresh", "in_flight", "is_ready", "limit", "loaded", "more",
-        "name", "not_before", "reason", "reply", "suspended", "sweep_at", "trouble_since",
+        "_epoch", "_is_fresh_next", "_options", "count", "down_since", "failures", "fresh", "in_flight", "is_called", "is_ready", "limit", "loaded",
+        "more", "name", "not_before", "reason", "reply", "site", "site_until", "suspended", "sweep_at", "told", "trouble_since",
     )  # fmt: skip
 
     def __init__(self, state: LaneState, has_failed: bool, options: QueueOptions) -> None:
@@ -106,14 +114,18 @@ class Lane:
         self.count = 0  # deliveries in the window: waiting, on the wire or being recorded
         self.in_flight = 0
         self.is_ready = False
+        self.site: Site | None = None  # what it leads to, as far as known
+        self.site_until = inf  # when that is to be asked again; gate.py says so
+        self.is_called = False  # the site has a place for it
+        self.told = -1  # the site's epoch in which people were told that this lane waits for it
         self.more = False  # the store has more that is due
         self._is_fresh_next = True
         self._epoch = 0
         self.failures = state.failures
         self.down_since = state.down_since
         self.not_before = state.not_before if state.down_since is not None else 0.0
-        self.reason = state.reason
-        self.reply = reply_of(state.reply)
+        self.reason = state.reason if state.down_since is not None else ""
+        self.reply = reply_of(state.reply) if state.down_since is not None else None
         self.suspended = state.suspended
         self.limit = 1.0 if self.is_down else float(options.lane_start)
         # Mail that failed before we started: the first success should wake it, so the trouble counts as old.
@@ -137,7 +149,19 @@ class Lane:
 
     def is_closed(self, now: float) -> bool:
         """Nothing may be dialled now, not even a probe."""
-        return self.suspended or now < self.not_before
+        return self.suspended or now < self.not_before or (self.site is not None and self.site.is_closed(now))
+
+    @property
+    def opens(self) -> float:
+        """When a lane that is closed and not suspended may dial again; never while its site is suspended."""
+        if self.site is None:
+            return self.not_before
+        return inf if self.site.suspended else max(self.not_before, self.site.not_before)
+
+    def is_held_back(self, now: float) -> bool:
+        """Fresh mail for it would only have to wait."""
+        site = self.site
+        return self.is_closed(now) or (site is not None and site.rate > 0 and site.is_pressed(now))
 
     def has_room(self, now: float) -> bool:
         """One more may go on the wire."""

@@ -7,6 +7,8 @@ Promises
 - What people changed behind the queue's back (`queue_version`) is noticed at the next look or `wake`, before anything else is dialled.
 - A wall clock that went back makes nothing wait longer than the schedule's longest pause from now; one that went forward makes mail due, which the
   window and the lanes' concurrency spread, and returns nothing untried. Timers are given as spans to `clock`; `now` is the wall.
+- Of lanes that lead to a site which has enough in hand no mail is taken: they stand in line (gate.py), and what is left in the store for want of a
+  place in line comes first at a later look.
 - While a destination is down its waiting mail is not dialled, but what reaches the end of its lifetime is returned, and late senders are told.
 
 Faults are logged and the store is looked at again later; only `fill` and `check_version` raise StoreError.
@@ -21,22 +23,24 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from jetmail.interfaces import IDatabase
+from jetmail.outbound.gate import WAITING, Gate
 from jetmail.outbound.lane import Item, Lane, QueueOptions
+from jetmail.outbound.parking import Parking
 from jetmail.outbound.schedule import ScheduleOptions, longest_wait
+from jetmail.outbound.sites import FORGET, Site
 from jetmail.outbound.window import Window
-from jetmail.store.traffic import deliveries, lanes
+from jetmail.store.traffic import deliveries, lanes, sites
 from jetmail.store.traffic.deliveries import OPERATOR, Due, MessageFacts
 
 SLICE = 200  # destinations a look visits before the reactor gets its turn
 SWEEP = 100  # overdue deliveries taken from one destination at once
 PAUSE = 5.0  # seconds until the store is looked at again after it failed
 SLACK = 60.0  # seconds the clock may go back before it is believed
-FORGET = 86400.0  # seconds after which a destination that is down and has no mail is forgotten
 
 
 class Lookout:
     """See the module. `pump()` is called when lanes may have work, `give_back(facts, due)` for what an operator sent back, `overdue(lane, found)` for
-    mail of a down lane that is too old or late, `revalidate()` when people changed the queue."""
+    mail of a down lane that is too old or late; `parking` is told when people changed the queue and of lanes whose site is closed."""
 
     def __init__(
         self,
@@ -50,7 +54,8 @@ class Lookout:
         pump: Callable[[], None],
         give_back: Callable[[MessageFacts, Due], None],
         overdue: Callable[[Lane, list[tuple[MessageFacts, Due]]], None],
-        revalidate: Callable[[], None],
+        parking: Parking,
+        gate: Gate,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -62,7 +67,10 @@ class Lookout:
         self._pump = pump
         self._give_back = give_back
         self._overdue = overdue
-        self._revalidate = revalidate
+        self._parking = parking
+        self._gate = gate
+        self._looks = 0
+        self._skipped: set[Site] = set()
         self._timer: Any = None
         self._turn: Any = None
         self._sweep_turn: Any = None
@@ -124,12 +132,15 @@ class Lookout:
         for lane in self._window.lanes.values():
             lane.not_before = min(lane.not_before, now + max(self._options.lane_pauses))
             lane.sweep_at = min(lane.sweep_at, now)
+        self._gate.rebase(now)
         self._set_right().addBoth(lambda _: self.look_soon())
 
     def fill(self, lane: Lane, now: float) -> None:
         """Take due mail of one lane into the window, as much as it can use soon."""
         options = self._options
-        share = 1 if lane.is_down else 2 * int(lane.limit) + 10
+        site = lane.site
+        is_one_of_many = site is not None and (site.rate > 0 or site.count > lane.count) and site.is_pressed(now)
+        share = 1 if lane.is_down or is_one_of_many else 2 * int(lane.limit) + 10
         in_hand = sum(len(item.deliveries) for item in lane.loaded)
         room = self._window.room
         if room <= 0:
@@ -181,6 +192,7 @@ class Lookout:
         self._cancel()
         self._last_look = now
         self._is_looking = True
+        self._looks += 1
         self._is_partial = bool(self._cursor)
         self._soonest = now + self._options.longest_sleep
         self.is_starved = False
@@ -195,7 +207,7 @@ class Lookout:
         version = self._db.read(lanes.version)
         if version != self._version:
             if self._version is not None:
-                self._revalidate()
+                self._parking.revalidate()
             self._version = version
 
     def _slice(self) -> None:
@@ -205,12 +217,13 @@ class Lookout:
             if due <= now:
                 lane = self._window.lane(name)
                 if not lane.is_closed(now):
-                    if self._window.room <= 0:
+                    if self._window.room <= 0 or self._gate.is_full:
                         self.is_starved = True
                         break
-                    self.fill(lane, now)
+                    self._take(lane, now)
                 elif not lane.suspended:
-                    self._soonest = min(self._soonest, lane.not_before)
+                    self._soonest = min(self._soonest, lane.opens)
+                    self._parking.behind(lane)
             elif (known := self._window.lanes.get(name)) is None or not known.suspended:
                 self._soonest = min(self._soonest, due)
             self._cursor = name
@@ -229,6 +242,29 @@ class Lookout:
         self._pump()
         self._ended(now)
 
+    def _take(self, lane: Lane, now: float) -> None:
+        site = lane.site
+        if site is None:
+            if now < lane.site_until:
+                self.fill(lane, now)
+                return
+        elif not site.is_pressed(now):
+            self.fill(lane, now)
+            return
+        elif not lane.is_ready:
+            if lane.name < site.turn_of:
+                site.is_starved = True
+                self._skipped.add(site)
+                return
+            if len(site.waiting) >= WAITING:
+                if site.refused_in != self._looks:
+                    site.refused_in, site.turn_of = self._looks, lane.name
+                site.is_starved = True
+                return
+        # Only the lane, which reads its mail when it is its turn.
+        lane.more = True
+        self._window.ready_up(lane, now)
+
     def _continue(self) -> None:
         self._turn = None
         try:
@@ -244,6 +280,11 @@ class Lookout:
 
     def _ended(self, now: float) -> None:
         self._is_looking = False
+        for site in self._skipped:
+            if site.refused_in != self._looks:
+                site.turn_of = ""  # all after it had their turn
+        self._skipped.clear()
+        self._parking.tidy(now)
         self.at(self._soonest)
         self._sweep(now)
 
@@ -287,6 +328,7 @@ class Lookout:
 def _set_right(conn: Any, now: float, horizon: float) -> None:
     lanes.rebase(conn, now, horizon)
     lanes.prune(conn, now - FORGET)
+    sites.prune(conn, now - FORGET)
 
 
 def _overdue(conn: Any, now: float, name: str, lifetime: float, delay_notice: float) -> tuple[list[tuple[MessageFacts, Due]], float]:

@@ -6,6 +6,8 @@ Promises
   read back, and the outcome is one transaction that group commit shares with its neighbours.
 - Everything else is claimed (attempt and next due time recorded) before it is dialled. What a crash interrupts is tried again at that time.
 - Destinations take turns; a destination that is down gets one probe at a time however much waits for it; a success wakes what waits, with a ramp.
+- Destinations that one provider or host stands behind share what that is given (sites.py, gate.py); what must wait for it is neither dialled nor
+  claimed.
 - An outcome that cannot be recorded is kept and never sent again; nothing new starts until recording works.
 - An attempt that breaks in our own hands is "later" and an event, never the end of the queue.
 
@@ -29,18 +31,24 @@ from jetmail.interfaces import IContentStore, IDatabase, IEntropy, IQueueDoor
 from jetmail.mail.outcome import Outcome
 from jetmail.outbound import schedule
 from jetmail.outbound.bounce import Reporter
-from jetmail.outbound.ending import MISSING, Endings, Strikes
+from jetmail.outbound.ending import MISSING, Endings, Strikes, with_event
+from jetmail.outbound.gate import Find, Gate
 from jetmail.outbound.job import Job
-from jetmail.outbound.lane import Change, Item, Lane, QueueOptions, pulse_of
+from jetmail.outbound.lane import Change, Item, Lane, Pulse, QueueOptions, pulse_of
 from jetmail.outbound.lookout import Lookout
+from jetmail.outbound.parking import Parking
+from jetmail.outbound.providers import Providers
 from jetmail.outbound.recorder import Finished, Recorder
 from jetmail.outbound.returns import Returns
 from jetmail.outbound.schedule import ScheduleOptions
+from jetmail.outbound.sites import Sites, Turn
 from jetmail.outbound.window import QueueFigures, Window
 from jetmail.store.traffic import deliveries, lanes, messages
 from jetmail.store.traffic.deliveries import Due, MessageFacts
 from jetmail.store.traffic.messages import Accepted, Content
 from jetmail.store.traffic.settlement import Settled, Settlement
+
+TURNED_AWAY = (421, 450)  # said by a peer in its greeting; what we say ourselves of a host that cannot be reached is 451
 
 
 class Deliverer(Protocol):
@@ -52,7 +60,8 @@ class Deliverer(Protocol):
 
 @implementer(IQueueDoor)
 class Queue(Service):
-    """`now`: the wall clock in epoch seconds; without it `clock.seconds`. `on_outcome` is told of each, for metrics; `strikes` as in Endings."""
+    """`now`: the wall clock in epoch seconds; without it `clock.seconds`. `on_outcome` is told of each, for metrics; `strikes` as in Endings.
+    `find` tells the host a destination leads to, as in gate.py; without it lanes lead to no site."""
 
     def __init__(
         self,
@@ -68,6 +77,8 @@ class Queue(Service):
         now: Callable[[], float] | None = None,
         on_outcome: Callable[[Outcome], None] = lambda outcome: None,
         strikes: Strikes | None = None,
+        sites: Sites | None = None,
+        find: Find | None = None,
     ) -> None:
         self._db = db
         self._deliverer = deliverer
@@ -79,12 +90,16 @@ class Queue(Service):
         self._log = log
         self._on_outcome = on_outcome
         self._now: Callable[[], float] = now or clock.seconds
-        self._window = Window(options, self._make_lane)
+        sites = sites if sites is not None else Sites(Providers())
+        self._is_gated = find is not None
+        self._window = Window(options, self._make_lane, sites.leave)
+        self._gate = Gate(sites, find or (lambda name: None), self._window, clock, self._now, lambda: self._pump(), lambda: self._lookout.look_soon())
         self._endings = Endings(schedule_options, reporter, entropy, strikes)
         self._recorder = Recorder(db, clock, self._now, options, self._settled, log)
         returns = Returns(self._window, self._endings, self._recorder, schedule_options, self._now, self._read)
+        self._parking = parking = Parking(db, self._window, self._recorder, self._gate, self._now, lambda when: self._lookout.at(when), log)
         self._lookout = Lookout(
-            db, clock, self._now, self._window, schedule_options, options, log, self._pump, returns.give_back, returns.overdue, self._revalidate
+            db, clock, self._now, self._window, schedule_options, options, log, self._pump, returns.give_back, returns.overdue, parking, self._gate
         )
         self._attempts = 0
         self._is_pumping = False
@@ -103,8 +118,8 @@ class Queue(Service):
         would only be parked again is better not claimed, which saves a transaction for each message while it is away."""
         now = self._now()
         known = self._window.lanes
-        is_closed = any((lane := known.get(name)) is not None and lane.is_closed(now) for name in destinations)
-        if self.running and not is_closed and self._window.reserve(count):
+        must_wait = any((lane := known.get(name)) is not None and lane.is_held_back(now) for name in destinations)
+        if self.running and not must_wait and self._window.reserve(count):
             return True
         # They will be in the store a moment from now; the pace of looking is longer than a commit.
         self._lookout.is_starved = True
@@ -113,10 +128,8 @@ class Queue(Service):
 
     def trouble(self, destination: str) -> tuple[str, str]:
         """Why mail for that destination waits."""
-        lane = self._window.lanes.get(destination)
-        if lane is None or not lane.is_closed(self._now()):
-            return "", ""
-        return lane.reason, str(lane.reply) if lane.reply else ""
+        lane, now = self._window.lanes.get(destination), self._now()
+        return self._parking.why(lane, now) if lane is not None and lane.is_closed(now) else ("", "")
 
     def cancel(self, count: int) -> None:
         """The commit failed."""
@@ -173,6 +186,7 @@ class Queue(Service):
             len(known),
             sum(lane.is_down for lane in known.values()),
             not self._recorder.is_failing,
+            self._gate.sites.cooling,
         )
 
     # Service
@@ -180,17 +194,19 @@ class Queue(Service):
     def startService(self) -> None:
         """Begin to deliver."""
         super().startService()
+        self._parking.restore()
         self._lookout.start()
 
     def stopService(self) -> Deferred:
         """Start nothing new, give what is on the wire `grace` seconds, write what was learnt, leave the rest to the store."""
         super().stopService()
         self._lookout.stop()
+        self._gate.stop()
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
         for lane in list(self._window.lanes.values()):
-            self._park(lane, "", None)
+            self._parking.put_back(lane)
         quiet: Deferred = Deferred()
         self._quiet = quiet
         if not self._attempts:
@@ -220,32 +236,21 @@ class Queue(Service):
 
     def _make_lane(self, name: str) -> Lane:
         state, has_failed = self._db.read(lanes.state, name)
-        return Lane(state, has_failed, self._options)
+        lane = Lane(state, has_failed, self._options)
+        if self._is_gated:
+            lane.site_until = 0.0
+        return lane
 
     def _enter(self, name: str, facts: MessageFacts, dues: tuple[Due, ...], content: Content, now: float) -> None:
         window = self._window
         lane = window.lane(name)
         if lane.is_closed(now) or window.is_crowded(lane):
-            reply = str(lane.reply) if lane.reply else ""
-            self._recorder.park([(due.id, now, lane.reason, reply) for due in dues])
+            reason, reply = self._parking.why(lane, now)
+            self._recorder.park([(due.id, now, reason, reply) for due in dues])
             self._lookout.is_starved = True
-            self._lookout.at(max(lane.not_before, now + self._options.look_interval))
+            self._lookout.at(max(lane.opens, now + self._options.look_interval))
         else:
             window.admit(lane, Item(facts, dues, content, True), now)
-
-    def _park(self, lane: Lane, reason: str, until: float | None) -> None:
-        """Put what waits for a lane back into the store; what was claimed is given back, due now."""
-        now = self._now()
-        rows = []
-        for item in lane.drain():
-            self._window.release(lane, [due.id for due in item.deliveries], item.octets)
-            if item.claimed:
-                reply = str(lane.reply) if reason and lane.reply else ""
-                rows.extend([(due.id, now, reason, reply) for due in item.deliveries])
-        if rows:
-            self._recorder.park(rows)
-        if until is not None:
-            self._lookout.at(until)
 
     def _pump(self) -> None:
         """Start attempts while there is room, lane by lane."""
@@ -267,17 +272,25 @@ class Queue(Service):
             lane = ready.popleft()
             lane.is_ready = False
             if not lane.has_room(now):
-                continue
-            if lane.more and len(lane.loaded) * 2 < lane.limit:
-                self._fill(lane, now)
-            if (item := lane.take()) is not None:
-                self._attempts += 1
-                epoch = lane.began()
-                if item.claimed:
-                    self._dial(lane, item, epoch)
-                else:
-                    self._to_claim.append((lane, item, epoch))
-            self._window.ready_up(lane, now)
+                self._gate.declined(lane)
+            elif self._gate.passes(lane, now):
+                self._start(lane, now)
+            if (site := lane.site) is not None and site.waiting:
+                self._gate.freed(site, now)
+
+    def _start(self, lane: Lane, now: float) -> None:
+        if lane.more and len(lane.loaded) * 2 < lane.limit:
+            self._fill(lane, now)
+        if (item := lane.take()) is not None:
+            self._attempts += 1
+            epoch = lane.began()
+            if (site := lane.site) is not None:
+                item.site, item.site_epoch = site, site.began(now)
+            if item.claimed:
+                self._dial(lane, item, epoch)
+            else:
+                self._to_claim.append((lane, item, epoch))
+        self._window.ready_up(lane, now)
 
     def _may_start(self) -> bool:
         return bool(self.running) and self._pause is None and not self._recorder.is_failing
@@ -311,23 +324,28 @@ class Queue(Service):
             if kept and self.running and not lane.is_closed(now):
                 self._dial(lane, item, epoch)
                 continue
-            if kept:  # stopped, or the lane went down meanwhile
-                self._recorder.park([(due.id, now, lane.reason, str(lane.reply) if lane.reply else "") for due in kept])
-                self._window.release(lane, [due.id for due in kept])
-            self._window.octets -= item.octets
-            lane.in_flight -= 1
-            self._attempt_ended()
+            if kept:  # stopped, or the lane was closed meanwhile
+                reason, reply = self._parking.why(lane, now)
+                self._recorder.park([(due.id, now, reason, reply) for due in kept])
+            self._not_made(lane, item)
         self._after(None)
 
     def _unclaimed(self, failure: Failure, batch: list[tuple[Lane, Item, int]]) -> None:
         self._log.failure("cannot claim {count} attempts", failure, count=len(batch))
         for lane, item, _ in batch:
-            self._window.release(lane, [due.id for due in item.deliveries], item.octets)
-            lane.in_flight -= 1
-            self._attempt_ended()
+            self._not_made(lane, item)
         # Nothing else would fare better: wait, then look again.
         if self.running and self._pause is None:
             self._pause = self._clock.callLater(self._options.record_pauses[0], self._unpause)
+
+    def _not_made(self, lane: Lane, item: Item) -> None:
+        """An attempt that had its place is not made after all."""
+        self._window.release(lane, [due.id for due in item.deliveries], item.octets)
+        lane.in_flight -= 1
+        if item.site is not None:
+            item.site.left()
+            self._gate.freed(item.site, self._now())
+        self._attempt_ended()
 
     def _unpause(self) -> None:
         self._pause = None
@@ -364,30 +382,32 @@ class Queue(Service):
         for each in outcomes.values():
             self._on_outcome(each)
         pulse, outcome = pulse_of(outcomes)
-        factor = 1.0 + self._schedule.jitter * (2.0 * self._entropy.uniform() - 1.0) if outcome is not None and outcome.is_host_fault else 1.0
+        is_success = pulse is Pulse.SUCCESS
+        factor = 1.0 if is_success else 1.0 + self._schedule.jitter * (2.0 * self._entropy.uniform() - 1.0)
+        turn = Turn.NONE
+        if (site := item.site) is not None:
+            if is_success:
+                turn = site.succeeded(item.site_epoch, now)
+            elif outcome is not None and (pulse is Pulse.ANSWERED or outcome.reply.code in TURNED_AWAY):
+                if pulse is Pulse.FAULT and site.preset.throttles(outcome.reply):
+                    pulse = Pulse.ANSWERED  # it is there, and says so
+                turn = site.answered(item.site_epoch, now, outcome.reply, factor)
+            else:
+                site.left()
         change = lane.ended(epoch, pulse, now, factor, outcome)
         if change is not Change.NONE:
-            self._changed(lane, change)
+            self._parking.changed(lane, change)
         ended = self._endings.attempt(now, item, content, outcomes)
+        if turn is not Turn.NONE and site is not None:
+            ended = with_event(ended, "cooled" if turn is Turn.COOLED else "eased", {"site": site.name, "reply": site.reply})
+            self._parking.turned(site, turn, lane)
         self._recorder.finished(Finished(lane, ended.attempted, ended.reports))
         if ended.due is not None:
             self._lookout.at(max(ended.due, lane.not_before))
         self._attempt_ended()
+        if site is not None and (site.waiting or site.is_starved):
+            self._gate.freed(site, now)  # before this lane comes into the round again
         self._after(lane)
-
-    def _changed(self, lane: Lane, change: Change) -> None:
-        if change is Change.DOWN:
-            self._log.info(
-                "destination {lane} is down ({reason}: {reply}), probed again in {pause} s",
-                lane=lane.name, reason=lane.reason, reply=str(lane.reply), pause=round(lane.not_before - self._now()),
-            )  # fmt: skip
-            self._recorder.lane(lane.name, lane.state())
-            self._park(lane, lane.reason, lane.not_before)
-            self._lookout.at(lane.sweep_at)
-            return
-        self._log.info("destination {lane} answers", lane=lane.name)
-        self._recorder.lane(lane.name, None, wake=change is Change.WAKE)
-        lane.more = True
 
     def _attempt_ended(self) -> None:
         self._attempts -= 1
@@ -423,25 +443,3 @@ class Queue(Service):
             self._window.admit(lane, Item(facts, (due,), content, False), now)
         else:
             self._lookout.look_soon()
-
-    def _revalidate(self) -> None:
-        """People changed the queue: let go of what they held, deleted or sent back, and learn which lanes they suspended or want tried."""
-        waiting = [due.id for lane in self._window.lanes.values() for item in (*lane.fresh, *lane.loaded) for due in item.deliveries]
-        valid: set[int] = set()
-        for start in range(0, len(waiting), 500):
-            valid |= self._db.read(deliveries.still_queued, waiting[start : start + 500])
-        states = {state.name: state for state in self._db.read(lanes.states)}
-        now = self._now()
-        for lane in self._window.lanes.values():
-            lane.apply(states.get(lane.name))
-            for item in list(lane.drain()):
-                gone = [due.id for due in item.deliveries if due.id not in valid]
-                self._window.release(lane, gone)
-                item.deliveries = tuple([due for due in item.deliveries if due.id in valid])
-                if item.deliveries:
-                    (lane.fresh if item.claimed else lane.loaded).append(item)
-                else:
-                    self._window.octets -= item.octets
-            if lane.suspended:
-                self._park(lane, "", None)
-            self._window.ready_up(lane, now)

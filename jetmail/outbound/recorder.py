@@ -26,6 +26,7 @@ from jetmail.store.traffic.deliveries import Attempted
 from jetmail.store.traffic.lanes import LaneState
 from jetmail.store.traffic.messages import NewMessage
 from jetmail.store.traffic.settlement import Settled, Settlement, settle
+from jetmail.store.traffic.sites import SiteState
 
 MAX_BATCH = 500
 
@@ -63,6 +64,8 @@ class Recorder:
         self._parked: list[tuple[int, float, str, str]] = []
         self._lanes: dict[str, LaneState | None] = {}
         self._wake: dict[str, None] = {}
+        self._sites: dict[str, SiteState] = {}
+        self._behind: dict[str, tuple[str, str, float, str]] = {}
         self._is_running = False
         self._is_stopped = False
         self._timer: Any = None
@@ -92,6 +95,18 @@ class Recorder:
         if wake:
             self._wake[name] = None
 
+    def site(self, state: SiteState) -> None:
+        """A site cooled down, or recovered. Called before `finished`, as `lane` is."""
+        self._sites[state.name] = state
+
+    def behind(self, destination: str, site: SiteState) -> None:
+        """A destination with mail waits for that site. Goes with what is written next, `flush` if nothing is."""
+        self._behind[destination] = destination, site.name, site.not_before, site.reply
+
+    def flush(self) -> None:
+        """Write what is not yet."""
+        self._flush()
+
     def drained(self) -> Deferred:
         """Fires when all is written."""
         if self._is_idle():
@@ -108,7 +123,7 @@ class Recorder:
         self._is_stopped = True
 
     def _is_idle(self) -> bool:
-        return not (self._is_running or self._finished or self._parked or self._lanes or self._wake)
+        return not (self._is_running or self._finished or self._parked or self._lanes or self._wake or self._sites or self._behind)
 
     def _flush(self) -> None:
         if self._is_running or self._is_stopped or self._timer is not None:
@@ -123,6 +138,8 @@ class Recorder:
         parked, self._parked = self._parked, []
         states, self._lanes = self._lanes, {}
         wake, self._wake = self._wake, {}
+        sites, self._sites = self._sites, {}
+        behind, self._behind = self._behind, {}
         settlement = Settlement(
             batch[0].attempted if len(batch) == 1 else tuple([one for item in batch for one in item.attempted]),
             tuple([report for item in batch for report in item.reports]),
@@ -130,6 +147,8 @@ class Recorder:
             tuple([state for state in states.values() if state is not None]),
             tuple([name for name, state in states.items() if state is None]),
             tuple(wake),
+            tuple(sites.values()),
+            tuple(behind.values()),
         )
         self._db.run(settle, self._now(), settlement).addCallbacks(
             self._written, self._refused, callbackArgs=(batch, settlement), errbackArgs=(batch, settlement)
@@ -160,6 +179,8 @@ class Recorder:
         earlier: dict[str, LaneState | None] = {state.name: state for state in settlement.down}
         self._lanes = {**earlier, **dict.fromkeys(settlement.up), **self._lanes}
         self._wake = {**dict.fromkeys(settlement.wake), **self._wake}
+        self._sites = {**{state.name: state for state in settlement.sites}, **self._sites}
+        self._behind = {**{waiting[0]: waiting for waiting in settlement.behind}, **self._behind}
         pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
         self._failures += 1
         if not self._is_stopped:

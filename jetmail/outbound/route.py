@@ -28,6 +28,7 @@ from jetmail.interfaces import Answer, AnswerKind, IEntropy, IResolver
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
 from jetmail.outbound.demand import Demand
+from jetmail.outbound.gate import Best
 from jetmail.outbound.tls import TlsMode
 
 MAX_MADE = 5_000
@@ -129,6 +130,27 @@ class Router:
         """The hosts for `destination` in order, or the Outcome for all its recipients. Never fails."""
         known = self.known(destination)
         return succeed(known) if known is not None else Deferred.fromCoroutine(self._route(destination))
+
+    def best(self, destination: str) -> Best | None | Deferred[Best | None]:
+        """The host that mail for `destination` goes to first, without its addresses; at once where the configuration names it, else from its MX.
+        None when nobody can tell now. Never fails."""
+        if destination.startswith("["):
+            return Best(_literal(destination), self._options.mx_port, True)
+        rows = self._lookup(destination)
+        if rows:
+            row = min(rows, key=lambda row: row.priority)
+            return Best(row.host, row.port, True)
+        smarthost = self._options.smarthost
+        if smarthost is not None:
+            return Best(smarthost.host, smarthost.port, True)
+        return Deferred.fromCoroutine(self._best(destination))
+
+    async def _best(self, destination: str) -> Best | None:
+        answer: Answer = await self._resolver.query(destination, "MX")
+        if answer.kind is AnswerKind.NODATA:
+            return Best(destination, self._options.mx_port, False)
+        hosts = sorted((preference, host) for preference, host in answer.records if host) if answer.kind is AnswerKind.FOUND else []
+        return Best(hosts[0][1], self._options.mx_port, False) if hosts else None
 
     def known(self, destination: str) -> Route | Outcome | None:
         """The same answer at once where no DNS is needed (addresses in the directory, literals), else None."""

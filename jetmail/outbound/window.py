@@ -13,13 +13,14 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from jetmail.outbound.lane import Item, Lane, QueueOptions
+from jetmail.outbound.sites import Site
 
 MAX_IDLE_LANES = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class QueueFigures:
-    """For metrics and for people. Deliveries, but for `lanes`, `down` and `attempts` (on the wire)."""
+    """For metrics and for people. Deliveries, but for `lanes`, `down`, `cooling` (sites) and `attempts` (on the wire)."""
 
     window: int
     reserved: int
@@ -28,14 +29,16 @@ class QueueFigures:
     lanes: int
     down: int
     is_recording: bool
+    cooling: int = 0
 
 
 class Window:
-    """See the module. `make` builds a lane from what the store knows of it."""
+    """See the module. `make` builds a lane from what the store knows of it, `leave` hears of each that leads to a site no more."""
 
-    def __init__(self, options: QueueOptions, make: Callable[[str], Lane]) -> None:
+    def __init__(self, options: QueueOptions, make: Callable[[str], Lane], leave: Callable[[Site], None] = lambda site: None) -> None:
         self._options = options
         self._make = make
+        self._leave = leave
         self._fresh_limit = int(options.window * options.fresh_share)
         self.lanes: dict[str, Lane] = {}
         self.ready: deque[Lane] = deque()
@@ -74,8 +77,24 @@ class Window:
         return lane
 
     def is_crowded(self, lane: Lane) -> bool:
-        """The window is half full, and this lane has more than its fair part of it."""
-        return len(self.ids) * 2 > self._options.window and lane.count * max(1, self.busy) * 2 > self._options.window
+        """The window is half full, and this lane has more than its fair part of it, or many lanes of one site have the half of it."""
+        window = self._options.window
+        if len(self.ids) * 2 <= window:
+            return False
+        site = lane.site
+        return lane.count * max(1, self.busy) * 2 > window or (site is not None and site.count > lane.count and site.count * 2 > window)
+
+    def move(self, lane: Lane, site: Site) -> None:
+        """That lane leads to that site now."""
+        old = lane.site
+        if old is site:
+            return
+        lane.site = site
+        site.lanes += 1
+        site.count += lane.count
+        if old is not None:
+            old.count -= lane.count
+            self._leave(old)
 
     def admit(self, lane: Lane, item: Item, now: float) -> None:
         """Take an item in. Content beyond the memory set aside for it is dropped and read back when its turn comes."""
@@ -93,6 +112,8 @@ class Window:
         if not lane.count:
             self.busy += 1
         lane.count += len(ids)
+        if lane.site is not None:
+            lane.site.count += len(ids)
         self.ids.update(ids)
 
     def ready_up(self, lane: Lane, now: float) -> None:
@@ -107,6 +128,8 @@ class Window:
         self.ids.difference_update(ids)
         if gone := before - len(self.ids):
             lane.count -= gone
+            if lane.site is not None:
+                lane.site.count -= gone
             if not lane.count:
                 self.busy -= 1
         self.octets -= octets
@@ -114,4 +137,6 @@ class Window:
     def _evict(self) -> None:
         idle = [name for name, lane in self.lanes.items() if lane.is_idle and not lane.is_ready]
         for name in idle[: MAX_IDLE_LANES // 2]:
-            del self.lanes[name]
+            lane = self.lanes.pop(name)
+            if lane.site is not None:
+                self._leave(lane.site)

@@ -14,10 +14,13 @@ from jetmail.errors import StoreError
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
 from jetmail.outbound.bounce import Reporter, ReportOptions
+from jetmail.outbound.gate import Find
 from jetmail.outbound.job import Job
 from jetmail.outbound.lane import QueueOptions
+from jetmail.outbound.providers import Providers
 from jetmail.outbound.queue import Queue
 from jetmail.outbound.schedule import ScheduleOptions
+from jetmail.outbound.sites import Sites
 from jetmail.store.database import InlineDatabase
 from jetmail.store.traffic import messages
 from jetmail.store.traffic.messages import Accepted, Content, NewDelivery, NewMessage
@@ -100,7 +103,16 @@ class FakeFiles:
 class Appliance:
     """Everything a queue needs. `boot` again after `crash` for a restart over the same store."""
 
-    def __init__(self, options: QueueOptions | None = None, schedule: ScheduleOptions = SCHEDULE, start: float = 1_000_000.0) -> None:
+    def __init__(
+        self,
+        options: QueueOptions | None = None,
+        schedule: ScheduleOptions = SCHEDULE,
+        start: float = 1_000_000.0,
+        providers: Providers | None = None,
+        find: Find | None = None,
+    ) -> None:
+        self.providers = providers
+        self.find = find
         self.clock = Clock()
         self.clock.rightNow = start
         self.store = memory_store()
@@ -115,9 +127,11 @@ class Appliance:
     def build(self) -> Queue:
         uids = (f"{number:020x}" for number in count(1 << 60))
         reporter = Reporter(ReportOptions("mail.test"), lambda: next(uids), FakeEntropy(0.5))
+        self.sites = Sites(self.providers or Providers(), registered=lambda name: ".".join(name.split(".")[-2:]))
         return Queue(
-            self.db, self.deliverer, self.files, self.schedule, self.clock, FakeEntropy(0.5), self.options, reporter, Logger("test")  # type: ignore[arg-type]
-        )
+            self.db, self.deliverer, self.files, self.schedule, self.clock, FakeEntropy(0.5), self.options, reporter, Logger("test"),  # type: ignore[arg-type]
+            sites=self.sites, find=self.find,
+        )  # fmt: skip
 
     def boot(self) -> Appliance:
         self.queue.startService()

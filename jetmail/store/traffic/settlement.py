@@ -15,16 +15,18 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from jetmail.store.database import Connection
-from jetmail.store.traffic import deliveries, lanes, messages, suppressions
+from jetmail.store.traffic import deliveries, lanes, messages, sites, suppressions
 from jetmail.store.traffic.deliveries import Attempted
 from jetmail.store.traffic.lanes import LaneState
 from jetmail.store.traffic.messages import Accepted, NewMessage, accept_all
+from jetmail.store.traffic.sites import SiteState
 from jetmail.store.traffic.suppressions import Strike
 
 
 class Settlement(NamedTuple):
     """`attempted` finished deliveries, `reports` messages to their senders, `parked` claims to give back (id, due time, reason, reply),
-    `down` lanes to remember, `up` lanes to forget, `wake` lanes whose waiting mail is due at once."""
+    `down` lanes to remember, `up` lanes to forget, `wake` lanes whose waiting mail is due at once, `sites` as they stand now, `behind` lanes that
+    wait for a site (destination, site, not before, why)."""
 
     attempted: tuple[Attempted, ...] = ()
     reports: tuple[NewMessage, ...] = ()
@@ -32,6 +34,8 @@ class Settlement(NamedTuple):
     down: tuple[LaneState, ...] = ()
     up: tuple[str, ...] = ()
     wake: tuple[str, ...] = ()
+    sites: tuple[SiteState, ...] = ()
+    behind: tuple[tuple[str, str, float, str], ...] = ()
 
 
 class Settled(NamedTuple):
@@ -55,6 +59,10 @@ def settle(conn: Connection, now: float, settlement: Settlement) -> Settled:
         lanes.save(conn, lane)
     for name in settlement.up:
         lanes.clear(conn, name)
+    for site in settlement.sites:
+        sites.save(conn, site)
+    for waiting in settlement.behind:
+        sites.wait_for(conn, *waiting)
     return Settled(spool, reports, sum(lanes.wake(conn, now, name) for name in settlement.wake))
 
 

@@ -14,8 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jetmail.store.database import Connection
-
-COOLING = "cooling"  # the reason of a destination that waits for its site
+from jetmail.store.traffic.deliveries import COOLING
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ _COLUMNS = "name, level, since, not_before, reply, suspended"
 def states(conn: Connection, limit: int = 10_000) -> list[SiteState]:
     """Every site that is not well."""
     rows = conn.execute(f"SELECT {_COLUMNS} FROM sites ORDER BY name LIMIT ?", (limit,))
-    return [SiteState(*first, bool(suspended)) for *first, suspended in rows]
+    return [SiteState(name, level, since, at, reply, bool(suspended)) for name, level, since, at, reply, suspended in rows]
 
 
 def save(conn: Connection, site: SiteState) -> None:
@@ -102,10 +101,13 @@ def resume(conn: Connection, name: str) -> bool:
     return found
 
 
-def cooling(conn: Connection) -> int:
-    """How many sites are cooling down."""
-    found: int = conn.execute("SELECT count(*) FROM sites WHERE level > 0").fetchone()[0]
-    return found
+def prune(conn: Connection, before: float) -> int:
+    """Forget what was cooling until that time and got no mail since. -> how many."""
+    old = [row[0] for row in conn.execute("SELECT name FROM sites WHERE suspended = 0 AND not_before < ?", (before,))]
+    for name in old:
+        conn.execute("DELETE FROM sites WHERE name = ?", (name,))
+        _let_go(conn, name)
+    return len(old)
 
 
 def troubles(conn: Connection, limit: int = 1000) -> list[Trouble]:
