@@ -124,11 +124,11 @@ class _Few(Protocol):
 
 def _told(failure: Failure) -> Posted:
     """What went wrong, in words that help who runs the other side and say nothing of ours. Passes a cancellation on."""
-    if failure.check(CancelledError):
-        failure.raiseException()
     found = [failure, *(failure.value.reasons if isinstance(failure.value, ResponseFailed) else ())]
     for reason in found:
         error = reason.value
+        if isinstance(error, CancelledError):
+            reason.raiseException()
         if isinstance(error, PrivateAddressError):
             return Posted(0, f"{error}; an administrator may allow that", True)
         if isinstance(error, NoAddressError):
