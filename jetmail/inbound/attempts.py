@@ -49,6 +49,10 @@ class Attempts:
             found = max(found, self._delay(f"name {name}", options.free_of_name, now))
         return found
 
+    def failures(self, address: str, now: float) -> float:
+        """How much has failed of late from the address and its network."""
+        return self._count(f"address {origin(address)}", now) + self._count(f"network {network(address)}", now)
+
     def failed(self, name: str, address: str, now: float) -> None:
         """One more failure."""
         for key in (f"address {origin(address)}", f"network {network(address)}", f"name {name}"):

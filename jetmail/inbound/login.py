@@ -7,9 +7,9 @@ Promises
 - A password once proved is remembered as an HMAC under a key of this process, together with the encoded password it was proved against: a busy app
   costs no hash per connection, and any change of the password or the user ends that at once. A wrong one is remembered the same way, so that an
   app with an old password costs none either.
-- Hashing is off the reactor, at most `hashes` at a time; more than `waiting` in line, or `waiting_per_address` of one address, are told 454. Who is
-  remembered never stands in that line.
-- Failures make the next attempts wait (inbound.attempts).
+- Hashing is off the reactor, at most `hashes` at a time, behind a line in which the same question stands once (inbound.hashing); who finds no place
+  in it, and more than `waiting_per_address` of one address, are told 454. Who is remembered never stands in that line.
+- Failures make the next attempts wait (inbound.attempts), outside that line: guesses that wait take nobody's place.
 
 RFC 4954 section 6 for 454; spec 7.12 for 535 without an enhanced code.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +31,7 @@ from zope.interface import implementer
 
 from jetmail import passwords
 from jetmail.inbound.attempts import AttemptOptions, Attempts
+from jetmail.inbound.hashing import HashLine
 from jetmail.inbound.peer import Networks, origin
 from jetmail.inbound.principal import Login, Principal, PrincipalKind
 from jetmail.interfaces import IExecutor, ILogin
@@ -48,7 +49,8 @@ _USERNAME = re.compile(r"[a-z0-9-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class LoginOptions:
-    """`hashes` checked at a time, `waiting` in line in all and `waiting_per_address` from one address, `remembered` credentials of each kind."""
+    """`hashes` checked at a time, `waiting` in line, and as many waiting because they failed before, `waiting_per_address` of them from one address,
+    `remembered` credentials of each kind."""
 
     hashes: int = 1
     waiting: int = 100
@@ -101,7 +103,7 @@ class DirectoryLogin:
         on_login: Callable[[str], None] = lambda principal: None,
     ) -> None:
         self._directory = directory
-        self._executor = executor
+        self._hashes = HashLine(executor, options.hashes, options.waiting)
         self._clock = clock
         self._key = key
         self._options = options
@@ -109,8 +111,7 @@ class DirectoryLogin:
         self._attempts = Attempts(options.attempts)
         self._right: OrderedDict[bytes, str] = OrderedDict()
         self._wrong: OrderedDict[bytes, str] = OrderedDict()
-        self._running = 0
-        self._line: deque[Deferred[None]] = deque()
+        self._delayed = 0
         self._waiting: Counter[str] = Counter()
 
     def authenticate(self, username: str, password: str, address: str) -> Login | Deferred[Login]:
@@ -122,11 +123,14 @@ class DirectoryLogin:
         if candidate is not None and self._right.get(digest) == encoded:
             self._right.move_to_end(digest)
             return self._proved(candidate, address)
-        home = origin(address)
-        if self._waiting.total() >= self._options.waiting or self._waiting[home] >= self._options.waiting_per_address:
+        home, now = origin(address), self._clock.seconds()
+        delay = self._attempts.delay(name, address, now)
+        if delay == 0.0 and (digest, encoded) in self._hashes:
+            return Deferred.fromCoroutine(self._check(candidate, encoded, digest, name, password, address))  # takes no place of its own
+        if self._waiting[home] >= self._options.waiting_per_address or (delay and self._delayed >= self._options.waiting):
             return Login(BUSY, None, "too many wait")
         self._waiting[home] += 1
-        checking = Deferred.fromCoroutine(self._check(candidate, encoded, digest, name, password, address))
+        checking = Deferred.fromCoroutine(self._check(candidate, encoded, digest, name, password, address, delay))
         return checking.addBoth(self._leave, home)
 
     @property
@@ -149,16 +153,24 @@ class DirectoryLogin:
         principal = Principal(user.uuid, user.username, user.account_id, PrincipalKind.SMTP_USER, user.password)
         return Candidate(principal, user.password, user.is_suspended, user.networks)
 
-    async def _check(self, candidate: Candidate | None, encoded: str, digest: bytes, name: str, password: str, address: str) -> Login:
+    async def _check(
+        self, candidate: Candidate | None, encoded: str, digest: bytes, name: str, password: str, address: str, delay: float = 0.0
+    ) -> Login:
         attempts, now = self._attempts, self._clock.seconds
-        delay = attempts.delay(name, address, now())
         if delay:
-            await deferLater(self._clock, delay)
+            self._delayed += 1
+            try:
+                await deferLater(self._clock, delay)
+            finally:
+                self._delayed -= 1
         if self._wrong.get(digest) == encoded:
             self._wrong.move_to_end(digest)
             is_right = False
         else:
-            is_right = await self._hash(encoded, password) and candidate is not None
+            matches = await self._hashes.matches((digest, encoded), encoded, password, attempts.failures(address, now()))
+            if matches is None:
+                return Login(BUSY, None, "too many wait")
+            is_right = matches and candidate is not None
             self._remember(self._right if is_right else self._wrong, digest, encoded)
         if not is_right or candidate is None:
             attempts.failed(name, address, now())
@@ -177,26 +189,6 @@ class DirectoryLogin:
             return Login(FAILED, None, "suspended")
         self._on_login(candidate.principal.id)
         return Login(WELCOME, candidate.principal)
-
-    async def _hash(self, encoded: str, password: str) -> bool:
-        if self._running >= self._options.hashes:
-            turn: Deferred[None] = Deferred(self._give_up)
-            self._line.append(turn)
-            await turn
-        else:
-            self._running += 1
-        try:
-            found: bool = await self._executor.run(passwords.matches, encoded, password)
-            return found
-        finally:
-            if self._line:
-                self._line.popleft().callback(None)
-            else:
-                self._running -= 1
-
-    def _give_up(self, turn: Deferred[None]) -> None:
-        if turn in self._line:
-            self._line.remove(turn)
 
     def _remember(self, table: OrderedDict[bytes, str], digest: bytes, encoded: str) -> None:
         table[digest] = encoded

@@ -192,9 +192,9 @@ class LineTests(Case):
         """One is hashed at a time; beyond the line it is 454; who is remembered does not stand in it."""
         self.said()
         self.hashing.holds = True
-        answers = [self.ask("app", f"guess{number}", f"10.0.{number}.1") for number in range(100)]
+        answers = [self.ask("app", f"guess{number}", f"10.0.{number}.1") for number in range(101)]
         self.assertEqual(len(self.hashing.waiting), 1)
-        self.assertEqual(str(self.ask("app", "one more", "10.1.0.1").reply)[:9], "454 4.7.0")
+        self.assertEqual(str(self.successResultOf(self.ask("app", "one more", "10.1.0.1")).reply)[:9], "454 4.7.0")
         self.assertIsInstance(self.ask(), Login)
         while self.hashing.waiting:
             self.hashing.answer()
@@ -205,6 +205,56 @@ class LineTests(Case):
             self.hashing.answer()
         self.assertTrue(all(answer.called for answer in answers))
         self.assertEqual(self.login.waiting, 0)
+
+    def test_who_failed_most_gives_way(self) -> None:
+        """When guesses from everywhere have filled the line, somebody who has failed nowhere gets in, and one of the guesses is told to come back."""
+        for number in range(200):
+            self.login._attempts.failed(f"guessed{number}", f"10.0.{number}.1", self.house.clock.seconds())
+        self.hashing.holds = True
+        answers = [self.ask("nobody", f"guess{number}", f"10.0.{number}.1") for number in range(101)]
+        owner = self.ask()
+        self.assertNotIsInstance(owner, Login)
+        given_up = [self.successResultOf(answer).reply.code for answer in answers if answer.called]
+        self.assertEqual(given_up, [454])
+        while self.hashing.waiting:
+            self.hashing.answer()
+        self.assertEqual(self.successResultOf(owner).reply.code, 235)
+        self.assertEqual(self.login.waiting, 0)
+
+    def test_guesses_that_wait_take_no_place(self) -> None:
+        """Those that wait because they failed before are outside the line, and bounded too."""
+        self.login = self.make(waiting=10, attempts=AttemptOptions(free_of_name=0))
+        for number in range(40):
+            self.login._attempts.failed("nobody", f"10.0.{number}.1", self.house.clock.seconds())
+        answers = [self.ask("nobody", f"guess{number}", f"10.1.{number}.1") for number in range(11)]
+        self.assertEqual([isinstance(answer, Login) for answer in answers], [False] * 10 + [True])
+        self.assertEqual(self.said(), "235 2.7.0 Authentication successful")
+        self.house.clock.advance(31)
+        self.assertTrue(all(answer.called for answer in answers[:10]))
+
+    def test_the_same_at_the_same_moment(self) -> None:
+        """Fifty connections of an app at once, from one address, after a restart: one hash, fifty welcomes; wrong ones fail and count each."""
+        self.hashing.holds = True
+        answers = [self.ask() for _ in range(50)]
+        self.assertEqual(len(self.hashing.waiting), 1)
+        answers[7].addErrback(lambda failure: None)
+        answers[7].cancel()
+        self.hashing.answer()
+        self.assertEqual([self.successResultOf(answer).reply.code for answer in answers if answer is not answers[7]], [235] * 49)
+        wrong = [self.ask("app", "wrong", "192.0.2.99") for _ in range(8)]
+        self.hashing.answer()
+        self.assertEqual({self.successResultOf(answer).reply.code for answer in wrong}, {535})
+        self.assertGreater(self.login._attempts.delay("app", "192.0.2.99", self.house.clock.seconds()), 8.0)
+        self.assertEqual(self.login.waiting, 0)
+
+    def test_broken_hash(self) -> None:
+        """A hash that cannot be made is a fault of ours for whoever waited for it, and the next one goes on."""
+        self.hashing.holds = True
+        first, second = self.ask(), self.ask("app", "wrong")
+        self.hashing.waiting.pop(0)[0].errback(RuntimeError("no memory"))
+        self.failureResultOf(first, RuntimeError)
+        self.hashing.answer()
+        self.assertEqual(self.successResultOf(second).reply.code, 535)
 
     def test_one_address_cannot_fill_it(self) -> None:
         """A few of one address, however it varies within its /64."""

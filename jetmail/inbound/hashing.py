@@ -1,0 +1,100 @@
+"""The line in front of the password hashes: so many at a time, so many waiting, the same question asked once.
+
+Promises
+- At most `at_a_time` hashes run, off the reactor; at most `waiting` stand in line. When the line is full, whoever has failed most gives way to who
+  has failed less: somebody guessing from a thousand addresses does not keep people out.
+- Connections that ask the same thing at the same moment (an app that opens fifty after a restart) share one hash and one place.
+- Who leaves gives the place back. A hash that fails, fails those who waited for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from jetmail import passwords
+from jetmail.interfaces import IExecutor
+
+Key = tuple[bytes, str]
+
+
+class _Check:
+    __slots__ = ("encoded", "key", "password", "waiters", "weight")
+
+    def __init__(self, key: Key, encoded: str, password: str, weight: float) -> None:
+        self.key = key
+        self.encoded = encoded
+        self.password = password
+        self.weight = weight
+        self.waiters: list[Deferred[bool | None]] = []
+
+
+class HashLine:
+    """See the module. On the reactor thread only."""
+
+    def __init__(self, executor: IExecutor, at_a_time: int, waiting: int) -> None:
+        self._executor = executor
+        self._at_a_time = at_a_time
+        self._waiting = waiting
+        self._running = 0
+        self._line: list[_Check] = []
+        self._checks: dict[Key, _Check] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether somebody is asking that already."""
+        return key in self._checks
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def matches(self, key: Key, encoded: str, password: str, weight: float) -> Deferred[bool | None]:
+        """Whether the password is the encoded one; None: there was no place, or it was lost to somebody with less `weight`. The same `key` is the
+        same question."""
+        check = self._checks.get(key)
+        is_new = check is None
+        if check is None:
+            if self._running >= self._at_a_time and len(self._line) >= self._waiting and not self._make_room(weight):
+                return succeed(None)
+            check = self._checks[key] = _Check(key, encoded, password, weight)
+        found = check
+        waiter: Deferred[bool | None] = Deferred(lambda deferred: self._leave(found, deferred))
+        check.waiters.append(waiter)
+        if not is_new:
+            check.weight = min(check.weight, weight)
+        elif self._running < self._at_a_time:
+            self._start(check)
+        else:
+            self._line.append(check)
+        return waiter
+
+    def _make_room(self, weight: float) -> bool:
+        heaviest = max(self._line, key=lambda check: check.weight)
+        if heaviest.weight <= weight:
+            return False
+        self._line.remove(heaviest)
+        self._answer(heaviest, None)
+        return True
+
+    def _start(self, check: _Check) -> None:
+        self._running += 1
+        self._executor.run(passwords.matches, check.encoded, check.password).addBoth(self._done, check)
+
+    def _done(self, result: Any, check: _Check) -> None:
+        self._running -= 1
+        if self._line:
+            self._start(self._line.pop(0))
+        self._answer(check, result)
+
+    def _answer(self, check: _Check, result: Any) -> None:
+        del self._checks[check.key]
+        waiters, check.waiters = check.waiters, []
+        for waiter in waiters:
+            waiter.callback(result)  # a Failure makes it fail
+
+    def _leave(self, check: _Check, waiter: Deferred[bool | None]) -> None:
+        if waiter in check.waiters:
+            check.waiters.remove(waiter)
+        if not check.waiters and check in self._line:
+            self._line.remove(check)
+            del self._checks[check.key]
