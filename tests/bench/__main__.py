@@ -1,7 +1,7 @@
 """bin/bench: measure accept, relay, queue and idle cost of this checkout, alone or side by side with peers.
 
     bin/bench accept --postfix                       messages a second until the last durable 250, next to a private Postfix
-    bin/bench accept --postfix --road                the same without the filter: the chain of policy, lists, people's rules and thresholds
+    bin/bench accept --postfix --shipped             the same with the whole filter in the chain, against a Postfix that filters nothing
     bin/bench relay --postfix                        until the last message is in a sink
     bin/bench relay --peer other=127.0.0.1:2626 --sink-port 2526
     bin/bench filtered --postfix-rspamd              14 KB through the whole filter to a sink, next to Postfix with rspamd; CPU by stage
@@ -41,7 +41,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         traffic_verb.add_argument("--rounds", type=int, default=5)
         traffic_verb.add_argument("--size", type=int, default=4096, help="octets of a message")
         traffic_verb.add_argument("--keep", action="store_true", help="reuse connections")
-        traffic_verb.add_argument("--road", action="store_true", help="the chain without its opinion of content, as a plain mail server is")
+        traffic_verb.add_argument("--shipped", action="store_true", help="the chain as it ships, the whole filter in it; the peer filters nothing")
         traffic_verb.add_argument("--postfix", action="store_true", help="start a private Postfix and measure it in turn (root)")
         traffic_verb.add_argument(
             "--peer", action="append", default=[], metavar="NAME=HOST:PORT", help="a server that already runs; several may be given"

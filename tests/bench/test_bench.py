@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from jetmail.rules import registry
 from tests.bench import __main__ as command
 from tests.bench import figures, loading, machine, sides, traffic
 from tests.bench.loading import Lied, Load
+from tests.house import ROOT
 from tests.live.sink import SinkProcess
 
 
@@ -105,12 +107,24 @@ def test_a_message_that_does_not_arrive_is_no_figure() -> None:
 
 def test_report() -> None:
     """The report holds every round, the medians, the ratio, and the aim for the case the aim speaks of."""
-    options = argparse.Namespace(messages=2000, size=4096, sessions=20, keep=False, rounds=2)
+    options = argparse.Namespace(messages=2000, size=4096, sessions=20, keep=False, rounds=2, shipped=False)
     rounds = {"jetmail": [{"rate": 3000.0, "cpu_ms": 0.4}, {"rate": 3200.0, "cpu_ms": 0.5}], "postfix": [{"rate": 1000.0}, {"rate": 800.0}]}
     result = traffic.report("accept", options, rounds)
     assert result["ratio"]["postfix"] == {"min": 3.0, "median": 3.5, "max": 4.0}
     assert result["aims"][0]["met"] is True
     assert any("jetmail/postfix" in line for line in traffic.told(result))
+    options.shipped = True  # a filter against a server that has none: a figure, and no aim
+    assert traffic.report("accept", options, rounds)["aims"] == []
+
+
+def test_the_road_keeps_every_decision_of_policy() -> None:
+    """What is left out for the road looks at content or asks who sent it; a chain whose rules are called otherwise is refused, not measured."""
+    shipped = (ROOT / "etc" / "rules.toml").read_text("utf-8")
+    names = [entry.name for entry in registry.parse(sides.without_opinion(shipped)).entries]
+    assert {"client", "declared-size", "domain", "recipient", "size", "loop", "domain-rules", "domain-lists", "gtube", "thresholds"} <= set(names)
+    assert not {"authentication", "classifier", "urls", "dnsbl"} & set(names)
+    with pytest.raises(Lied, match="classifier"):
+        sides.without_opinion(shipped.replace('name = "classifier"', 'name = "other"'))
 
 
 def test_arguments() -> None:

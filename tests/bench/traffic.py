@@ -2,6 +2,9 @@
 
 accept: from the first connection to the last 250, mail stays queued. relay: to the last message in the sink. Every server gets the same load in turn
 (A B A B ...), because a machine's mood changes over minutes; the ratio is taken round by round.
+
+The chain is that of the road (policy, lists, people's rules, thresholds), because Postfix as it is has no opinion of content either; `--shipped`
+leaves the whole filter in. What filters cost is compared by `filtered`.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ def run(verb: str, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="jetmail-bench-") as directory:
         try:
             counter = loading.sink(Path(directory), options.sink_port) if verb == "relay" else None
-            sides.append(Jetmail(counter.port if counter else 0, road=options.road).start())
+            sides.append(Jetmail(counter.port if counter else 0, road=not options.shipped).start())
             if options.postfix:
                 sides.append(PrivatePostfix(counter.port if counter else 0))
             if options.peer and counter:
@@ -79,7 +82,7 @@ def report(verb: str, options: argparse.Namespace, rounds: dict[str, list[dict[s
         "size": options.size,
         "sessions": options.sessions,
         "keep": options.keep,
-        "chain": "road" if options.road else "shipped",
+        "chain": "shipped" if options.shipped else "road",
         "rounds": options.rounds,
         "source": "smtp-source" if loading.tool("smtp-source") else "tests.live.loader",
         "rates": {name: [round(rate, 1) for rate in series] for name, series in rates.items()},
@@ -94,7 +97,7 @@ def report(verb: str, options: argparse.Namespace, rounds: dict[str, list[dict[s
         if name != "jetmail":
             found = figures.ratio(rates["jetmail"], series)
             result["ratio"][name] = {"min": round(found.low, 2), "median": round(found.median, 2), "max": round(found.high, 2)}
-            if name == "postfix" and options.size == 4096 and not options.keep:
+            if name == "postfix" and options.size == 4096 and not options.keep and not options.shipped:
                 result["aims"].append(figures.Aim(f"{verb}, jetmail/postfix", found.median, AIMS[verb], "times", at_least=True).plain())
     return result
 
