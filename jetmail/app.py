@@ -64,10 +64,12 @@ from jetmail.jobs.returned import ReturnedJob
 from jetmail.jobs.scheduler import Scheduler
 from jetmail.jobs.suppressions import SuppressionsJob
 from jetmail.jobs.vacuum import VacuumJob
+from jetmail.jobs.webhook_retention import WebhookRetentionJob
 from jetmail.mail.address import AddressError, parse
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.offload import InlineExecutor, SystemEntropy, ThreadExecutor
+from jetmail.outbound import providers
 from jetmail.outbound.bounce import Reporter, ReportOptions
 from jetmail.outbound.callout import Callout
 from jetmail.outbound.dialer import Dialer
@@ -104,6 +106,7 @@ class Appliance(Service):
         self._inherited = host.inherited_sockets(host.first_environment(), os.getpid())
         self._chain = registry.load(config.rules_file)
         self.scores = symbols.load(config.file.parent / "scores.toml", self._chain.symbols)
+        self._presets = providers.load(config.file.parent / providers.FILE_NAME)
         self._dns_options = wiring.dns_options(config)
         self._smarthost = wiring.smarthost(config)
         self._ldap_options = wiring.ldap_options(config)
@@ -158,7 +161,7 @@ class Appliance(Service):
         shop = Workshop(IDatabase(self.db), self.resolver, IExecutor(self.executor), keys, options, suffixes, reactor.seconds)
         outgoing = building.outgoing(
             config, reactor, self.hostname, IDatabase(self.db), self.directory, self.resolver, self.dialer, self.entropy,
-            IContentStore(self.content), self._smarthost,
+            IContentStore(self.content), self._smarthost, self._presets, suffixes,
         )  # fmt: skip
         deliverer, self.pool, self.security = outgoing.deliverer, outgoing.pool, outgoing.security
         asked = {"callout": Callout(deliverer, config.verify.timeout).ask}
@@ -178,6 +181,8 @@ class Appliance(Service):
             Reporter(ReportOptions(self.hostname), self.make_uid, self.entropy, self._behind_alias, self.signatures.signed),
             Logger("jetmail.outbound.queue"),
             on_outcome=self._count,
+            sites=outgoing.sites,
+            find=outgoing.find,
             strikes=self.suppressing.of_bounce,
         )
         book = PolicyBook(self.directory)
@@ -218,6 +223,7 @@ class Appliance(Service):
             config, self.hostname, self.connections, self._make_receiver, self._make_reference, self._inherited, ServerTls(self.files)
         )
         self.listeners = Listeners(reactor, self.connections, list(doors))
+        self.webhooks = building.webhooks(config, reactor, IDatabase(self.db), self.resolver, self.dialer, self.entropy, self.metrics)
         self.scheduler = Scheduler(
             self.db,
             reactor,
@@ -243,6 +249,7 @@ class Appliance(Service):
                 ),  # fmt: skip
                 DomainChecksJob(shop),
                 DkimRotationJob(shop),
+                WebhookRetentionJob(IDatabase(self.db), reactor.seconds, config.webhooks.dead_days),
                 VacuumJob(self.db),
                 CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
             ],
@@ -257,6 +264,7 @@ class Appliance(Service):
     def _web_services(self) -> WebServices:
         metrics = self.metrics
         metrics.connections = lambda: float(len(self.connections))
+        metrics.cooling = lambda: float(self.queue.figures().cooling)
         metrics.window = lambda: float(self.queue.figures().window)
         metrics.wal_bytes = lambda: float(host.size_of(Path(str(self.config.database) + "-wal")))
         checks = {
@@ -349,6 +357,7 @@ class Appliance(Service):
         self.queue.startService()
         self.listeners.startService()
         self.scheduler.start()
+        self.webhooks.start()
         super().startService()
         self.reactor.callWhenRunning(self._ready)
 
@@ -362,6 +371,7 @@ class Appliance(Service):
         await self.queue.stopService()
         self.pool.close()
         await self.scheduler.stop()
+        await self.webhooks.stop()
         await self.contacts.greylist.flush()
         await self.learner.stop()
         await self.activity.flush()
@@ -385,6 +395,7 @@ class Appliance(Service):
     def _woken(self) -> None:
         self.queue.wake()
         self.learner.wake()
+        self.webhooks.wake()
 
     def _listen_for_wake_ups(self) -> None:
         path = self.config.socket

@@ -1,5 +1,5 @@
-"""Parts of the appliance that are made of many others: what leaves (`outgoing`), the doors mail comes in by (`doors`). app.py calls each once, in
-the order it boots; nothing is kept here.
+"""Parts of the appliance that are made of many others: what leaves (`outgoing`), who is told of it (`webhooks`), the doors mail comes in by
+(`doors`). app.py calls each once, in the order it boots; nothing is kept here.
 
 Raises ConfigError where a setting makes no sense to the room it is for.
 """
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from twisted.logger import Logger
+
 from jetmail import host, wiring
 from jetmail.config import Config
 from jetmail.inbound.connections import Connections
@@ -19,18 +21,26 @@ from jetmail.inbound.peer import Peer
 from jetmail.inbound.tls import ServerTls
 from jetmail.inbound.transaction import Receiver
 from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IResolver
+from jetmail.jobs.webhooks import WebhookOptions, Webhooks
+from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.outbound.attempt import Deliverer
 from jetmail.outbound.departures import Departures
-from jetmail.outbound.fetching import PolicyFetcher
+from jetmail.outbound.fetching import PolicyFetcher, trust
+from jetmail.outbound.gate import Find
 from jetmail.outbound.pool import Pool
+from jetmail.outbound.posting import Poster
+from jetmail.outbound.providers import Providers
 from jetmail.outbound.route import RouteOptions, Router, Smarthost
 from jetmail.outbound.security import Security
+from jetmail.outbound.sites import Sites
 from jetmail.outbound.tls import ClientTls, TlsOptions
 from jetmail.outbound.warmup import Counts
 from jetmail.smtp.options import SessionOptions
 from jetmail.spool.content import chunks
 from jetmail.store.directory.cache import Directory
+from jetmail.store.traffic.webhook_queue import Bounds
 from jetmail.suppressing import Suppressing
+from jetmail.web.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +52,13 @@ class Outgoing:
     pool: Pool
     deliverer: Deliverer
     departures: Departures
+    sites: Sites
+    find: Find
 
 
 def outgoing(
     config: Config, reactor: Any, hostname: str, db: IDatabase, directory: Directory, resolver: IResolver, dialer: IDialer, entropy: IEntropy,
-    content: IContentStore, smarthost: Smarthost | None,
+    content: IContentStore, smarthost: Smarthost | None, presets: Providers, suffixes: PublicSuffixes,
 ) -> Outgoing:  # fmt: skip
     """[delivery], [queue]"""
     bound: dict[int, frozenset[str]] = {}
@@ -63,7 +75,8 @@ def outgoing(
 
     own = RouteOptions(own_names=frozenset({hostname}), own_endpoints=host.OwnEndpoints(bound), smarthost=smarthost, mx_port=delivery.mx_port)
     router = Router(resolver, destinations, entropy, own, security.demands)
-    pool = Pool(wiring.pool_options(config), reactor)
+    sites = Sites(presets, config.queue.max_per_destination, suffixes.organisational)
+    pool = Pool(wiring.pool_options(config), reactor, sites.bounds)
     tls = ClientTls(TlsOptions(str(config.path(delivery.ca_file)) if delivery.ca_file else ""), reactor.seconds)
     options = wiring.delivery_options(config, hostname)
     deliverer = Deliverer(router, pool, dialer, tls, lambda found: chunks(found, content), reactor, options, security)
@@ -73,7 +86,7 @@ def outgoing(
         return found.account_id if found is not None else directory.outbound_account(domain) if domain else 0
 
     departures = Departures(deliverer, directory.sources, account_of, Counts(db, reactor.seconds), reactor.seconds)
-    return Outgoing(fetcher, security, pool, deliverer, departures)
+    return Outgoing(fetcher, security, pool, deliverer, departures, sites, router.best)
 
 
 def suppressing(config: Config, db: IDatabase, directory: Directory) -> Suppressing:
@@ -84,6 +97,22 @@ def suppressing(config: Config, db: IDatabase, directory: Directory) -> Suppress
         return found.account_id if found is not None else 0
 
     return Suppressing(db, account_of, wiring.suppressing_options(config))
+
+
+def webhooks(config: Config, reactor: Any, db: IDatabase, resolver: IResolver, dialer: IDialer, entropy: IEntropy, metrics: Metrics) -> Webhooks:
+    """[webhooks]"""
+    given = config.webhooks
+    trusted = trust(str(config.path(config.delivery.ca_file)) if config.delivery.ca_file else "")
+    poster = Poster(reactor, resolver, dialer, trusted, given.timeout)
+    options = WebhookOptions(
+        retries=given.retries,
+        timeout=given.timeout,
+        per_hook=given.per_webhook,
+        concurrency=given.concurrency,
+        bounds=Bounds(given.backlog, given.dead_letters),
+    )
+    log = Logger("jetmail.jobs.webhooks")
+    return Webhooks(db, poster.post, reactor, entropy, options, log, metrics.webhook_attempt, metrics.webhook_dead)
 
 
 def doors(

@@ -25,7 +25,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jetmail.errors import ConfigError
-from jetmail.sections import Delivery, Dns, Domains, Ldap, Listener, Log, Queue, Server, Smtp, Store, Submission, Suppression, Tls, Verify, Web
+from jetmail.sections import (
+    Delivery,
+    Dns,
+    Domains,
+    Ldap,
+    Listener,
+    Log,
+    Queue,
+    Server,
+    Smtp,
+    Store,
+    Submission,
+    Suppression,
+    Tls,
+    Verify,
+    Web,
+    Webhooks,
+)
 from jetmail.settings import as_toml, converter, faults, sample
 
 FILE_NAME = "jetmail.toml"
@@ -51,6 +68,7 @@ class Config:
     ldap: Ldap = Ldap()
     dns: Dns = Dns()
     web: Web = Web()
+    webhooks: Webhooks = Webhooks()
     log: Log = Log()
 
     def path(self, name: str) -> Path:
@@ -83,7 +101,24 @@ class Config:
         return self.listener or (Listener(), Listener(kind="submission", port=587), Listener(kind="submissions", port=465))
 
 
-SECTIONS: tuple[type, ...] = (Server, Store, Listener, Smtp, Submission, Suppression, Tls, Queue, Delivery, Verify, Domains, Ldap, Dns, Web, Log)
+SECTIONS: tuple[type, ...] = (
+    Server,
+    Store,
+    Listener,
+    Smtp,
+    Submission,
+    Suppression,
+    Tls,
+    Queue,
+    Delivery,
+    Verify,
+    Domains,
+    Ldap,
+    Dns,
+    Web,
+    Webhooks,
+    Log,
+)
 
 
 def load(file: Path | str) -> Config:

@@ -188,6 +188,21 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhooks:
+    """[webhooks] How events are told to those who want to be told by HTTP (docs/webhooks.md)."""
+
+    retries: tuple[float, ...] = setting(
+        (30.0, 120.0, 600.0, HOUR, 4 * HOUR), "seconds from one attempt to the next; after the last one an event is a dead letter", low=0.05, high=DAY
+    )
+    timeout: float = setting(10.0, "seconds one attempt may take, from look-up to answer", low=1, high=60)
+    concurrency: int = setting(40, "attempts at a time in all", low=1, high=1_000)
+    per_webhook: int = setting(4, "attempts at a time to one webhook; one only after a failure", low=1, high=100)
+    backlog: int = setting(10_000, "events that may wait for one webhook; beyond it the oldest become dead letters", low=10, high=1_000_000)
+    dead_letters: int = setting(10_000, "dead letters kept of one webhook, the newest", low=10, high=1_000_000)
+    dead_days: float = setting(30.0, "days a dead letter is kept", low=1, high=365)
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """[log] Standard error, one line an event."""
 

@@ -81,7 +81,7 @@ class QueueFigures:
 class Metrics(Collector):
     """The counters of one process. Everything public is for other rooms: methods count, attributes named under 'asked' are set once by app.
 
-    `window`, `connections`, `wal_bytes`, `spool_bytes` -> a number; each is asked once a scrape and must answer at once. The queue is not asked but
+    `window`, `cooling`, `connections`, `wal_bytes`, `spool_bytes` -> a number; each is asked once a scrape and must answer at once. The queue is not asked but
     told: whoever serves a scrape looks it up first and calls `queue`, or `queue_unknown` when that failed.
     """
 
@@ -93,6 +93,8 @@ class Metrics(Collector):
         self.connections_total = Words()
         self.deliveries = Words()
         self.web_requests = Words()
+        self.webhook_attempts = Words()
+        self.webhook_dead_letters = 0
         self.commit_transactions = Spread(BATCH_SIZES)
         self.commit_seconds = Spread(COMMIT_SECONDS)
         self.web_seconds = Spread(ANSWER_SECONDS)
@@ -100,6 +102,7 @@ class Metrics(Collector):
         # asked at a scrape
         self.connections: Callable[[], float] = _nought
         self.window: Callable[[], float] = _nought
+        self.cooling: Callable[[], float] = _nought
         self.wal_bytes: Callable[[], float] = _nought
         self.spool_bytes: Callable[[], float] = _nought
         registry.register(self)
@@ -131,6 +134,15 @@ class Metrics(Collector):
     def bounced(self, reason: str) -> None:
         """A delivery failed for good; `reason` is the outcome's word."""
         self.deliveries.add("bounced", reason)
+
+    # counted by the job that tells webhooks
+    def webhook_attempt(self, result: str) -> None:
+        """An attempt to tell a webhook ended: delivered, failed (tried again) or refused (for good)."""
+        self.webhook_attempts.add(result)
+
+    def webhook_dead(self, count: int) -> None:
+        """So many events became dead letters."""
+        self.webhook_dead_letters += count
 
     # counted by the store
     def committed(self, transactions: int, seconds: float) -> None:
@@ -170,11 +182,14 @@ class Metrics(Collector):
         yield from _gauge("jetmail_smtp_connections_open", "SMTP connections open now.", self.connections)
         yield _counters("jetmail_deliveries", "Attempts to deliver that ended, by result and reason.", ("result", "reason"), self.deliveries)
         yield from self._queue_families()
+        yield from _gauge("jetmail_sites_cooling", "Sites that asked us to slow down and have not recovered.", self.cooling)
         yield from _gauge("jetmail_queue_window", "Deliveries held in memory.", self.window)
         yield _histogram("jetmail_commit_transactions", "Transactions in one group commit.", self.commit_transactions)
         yield _histogram("jetmail_commit_seconds", "Seconds from BEGIN to synced of one group commit.", self.commit_seconds)
         yield from _gauge("jetmail_wal_bytes", "Size of the write-ahead log.", self.wal_bytes)
         yield from _gauge("jetmail_spool_bytes", "Size of the content kept as files.", self.spool_bytes)
+        yield _counters("jetmail_webhook_attempts", "Attempts to tell a webhook of an event, by result.", ("result",), self.webhook_attempts)
+        yield _counter("jetmail_webhook_dead_letters", "Events that became dead letters.", self.webhook_dead_letters)
         yield _counters("jetmail_web_requests", "Web requests answered, by status code.", ("code",), self.web_requests)
         yield _histogram("jetmail_web_seconds", "Seconds a web request took.", self.web_seconds)
 
