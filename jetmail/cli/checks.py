@@ -24,6 +24,8 @@ from jetmail import config as settings
 from jetmail.cli.wake import wake
 from jetmail.errors import ConfigError, StoreError
 from jetmail.store import migrations
+from jetmail.store.database import InlineDatabase
+from jetmail.store.directory import sources as directory_sources
 
 DNS_SECONDS = 3.0
 EXPIRY_NOTICE_DAYS = 14
@@ -68,6 +70,16 @@ def rule_chain(config: settings.Config) -> Iterator[Problem]:
 
     try:
         registry.load(config.rules_file)
+    except ConfigError as error:
+        yield from (_from_text(problem) for problem in error.problems)
+
+
+def presets(config: settings.Config) -> Iterator[Problem]:
+    """etc/providers.toml names settings that exist, with values that make sense."""
+    from jetmail.outbound import providers
+
+    try:
+        providers.load(config.file.parent / providers.FILE_NAME)
     except ConfigError as error:
         yield from (_from_text(problem) for problem in error.problems)
 
@@ -192,4 +204,38 @@ def resolvers(config: settings.Config) -> Iterator[Problem]:
             yield Problem(config.file.name, "dns.servers", reason, is_warning=True)  # a relay to fixed addresses works without
 
 
-CHECKS: tuple[Callable[[settings.Config], Iterator[Problem]], ...] = (rule_chain, store, disk, certificate, ports, resolvers)
+def sources(config: settings.Config) -> Iterator[Problem]:
+    """Mail can leave from every address it is to leave from: it is this machine's."""
+    for field in ("source_ipv4", "source_ipv6"):
+        if (address := getattr(config.delivery, field)) and (reason := source_problem(address)):
+            yield Problem(config.file.name, f"delivery.{field}", reason)
+    if not config.database.exists():
+        return
+    try:
+        if migrations.schema_version(str(config.database)) != migrations.SCHEMA_VERSION:
+            return  # `store` says so
+        database = InlineDatabase(str(config.database))
+    except StoreError:
+        return
+    try:
+        known = database.read(directory_sources.listing)
+    finally:
+        database.close()
+    for source in known:
+        for address in (source.ipv4, source.ipv6):
+            if source.enabled and address and (reason := source_problem(address)):
+                yield Problem(str(config.database), f"source {source.name}", reason)
+
+
+def source_problem(address: str) -> str:
+    """Why no connection can leave from this address; '' when one can."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        return f"mail cannot leave from {address}: {(error.strerror or str(error)).lower()}; is it an address of this machine?"
+    return ""
+
+
+CHECKS: tuple[Callable[[settings.Config], Iterator[Problem]], ...] = (rule_chain, presets, store, disk, certificate, ports, sources, resolvers)

@@ -8,11 +8,13 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from jetmail.interfaces import IContentStore, IDatabase, IJob
-from jetmail.store.traffic import idempotency, retention
+from jetmail.mail.warmup import day_of
+from jetmail.store.traffic import idempotency, retention, source_days
 from jetmail.store.traffic.retention import Expired
 
 DAY = 86_400.0
 MESSAGES_A_STEP = 200
+SOURCE_DAYS = 400  # days the counts of source addresses are kept
 
 
 @implementer(IJob)
@@ -58,4 +60,5 @@ class RetentionJob:
             pass
         while await self._db.run(idempotency.forget, self._wall() - DAY):
             pass
+        await self._db.run(source_days.expire, day_of(self._wall() - SOURCE_DAYS * DAY))
         return forgotten
