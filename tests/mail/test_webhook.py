@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +17,7 @@ from hypothesis import strategies as st
 from jetmail.mail import webhook
 from jetmail.mail.webhook import Posted
 
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "webhooks.md"
 texts = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1, max_size=40)
 
 
@@ -89,3 +94,35 @@ def test_posted(status: int, is_taken: bool, is_over: bool) -> None:
     """2xx is taken; 429, 5xx and no answer are tried again; anything else is the last word."""
     assert (Posted(status).is_taken, Posted(status).is_over) == (is_taken, is_over)
     assert Posted(status, never=True).is_over
+
+
+def sample(now: float) -> Callable[[str, dict[str, str], bytes], bool]:
+    """The code of docs/webhooks.md, at that time."""
+    found = re.search(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(compile(found[1], str(PAGE), "exec"), names)
+    names["time"] = type("Time", (), {"time": staticmethod(lambda: now)})
+    verify: Callable[[str, dict[str, str], bytes], bool] = names["verify"]
+    return verify
+
+
+@given(texts, st.integers(1_000, 2**40), st.binary(max_size=50))
+def test_sample(secret: str, timestamp: int, octets: bytes) -> None:
+    """The documented code takes what we send, with either secret of two, and nothing older, later or changed."""
+    verify = sample(timestamp + 10.0)
+    fields = webhook.headers([secret, secret + "old"], "evt_1", timestamp, octets)
+    assert verify(secret, fields, octets) and verify(secret + "old", fields, octets)
+    assert not verify(secret + "other", fields, octets)
+    assert not verify(secret, fields, octets + b" ")
+    assert not verify(secret, fields | {"X-Webhook-ID": "evt_2"}, octets)
+    assert not verify(secret, fields | {"X-Webhook-Timestamp": str(timestamp + 1)}, octets)
+    assert not verify(secret, fields | {"X-Webhook-Timestamp": "soon"}, octets)
+    for late in (timestamp + 301.0, timestamp - 301.0):
+        assert not sample(late)(secret, fields, octets)
+
+
+def test_documented() -> None:
+    """The page names every event."""
+    text = PAGE.read_text("utf-8")
+    assert [event for event in webhook.EVENTS if f"`{event}`" not in text] == []
