@@ -22,6 +22,7 @@ from jetmail.inbound.contacts import MAX_PEERS
 from jetmail.inbound.intake import Intake
 from jetmail.inbound.pending import Also
 from jetmail.inbound.quota import Reservation
+from jetmail.inbound.returning import Reading
 from jetmail.inbound.services import ReceiverServices
 from jetmail.mail.address import Address
 from jetmail.mail.envelope import Sender
@@ -34,7 +35,7 @@ from jetmail.rules.facts import Client, RecipientFacts
 from jetmail.rules.settlement import Settlement
 from jetmail.rules.verdict import Opinion
 from jetmail.store.database import Connection
-from jetmail.store.traffic import contacts, holds, messages, sending
+from jetmail.store.traffic import contacts, holds, messages, returns, sending
 from jetmail.store.traffic.messages import Accepted, Content, NewDelivery, NewMessage
 
 _log = Logger()
@@ -68,6 +69,7 @@ class Committing:
         message: Message,
         intake: Intake,
         submitted: Submitted | None = None,
+        reading: Reading | None = None,
     ) -> None:
         self._services = services
         self._uid = uid
@@ -77,6 +79,7 @@ class Committing:
         self._message = message
         self._intake = intake
         self._submitted = submitted
+        self._reading = reading
         self._copies: list[str] = []  # spool files besides the intake's
         self._claimed = 0
         self._signers: tuple[Signer, ...] = ()
@@ -128,6 +131,8 @@ class Committing:
     ) -> None:
         services = self._services
         rows = [acceptance.deliveries(recipients, settlement, group) for group in groups]
+        if self._reading is not None:
+            rows = [self._reading.rows(row) for row in rows]
         held: dict[str, str] = {}
         if services.holding is not None and (rules := services.holding.rules(self._time)):
             rows = [services.holding.held(rules, self._parcel(group), row, held) for group, row in zip(groups, rows, strict=True)]
@@ -143,7 +148,8 @@ class Committing:
         news = [
             acceptance.new_message(
                 uid=services.make_uid() if number else self._uid, client=self._client, sender=self._sender, time=self._time, message=self._message,
-                content=self._content(trace, group, spool), deliveries=deliveries if number else deliveries + refused, response=response,
+                content=self._content(trace, group, spool) if self._is_kept(deliveries) else None,
+                deliveries=deliveries if number else deliveries + refused, response=response,
                 score=group.score, findings=why, claimed=claimed, first_retry=first_retry,
             )
             for number, (group, spool, deliveries) in enumerate(zip(groups, spools, rows, strict=True))
@@ -151,7 +157,9 @@ class Committing:
         if self._submitted is not None and self._submitted.message_id:
             news = [new._replace(message_id=self._submitted.message_id) for new in news]
         calls: tuple[Any, ...]
-        if self._client.user:
+        if self._reading is not None:
+            calls = (returns.take, self._reading.taken(news[0]))
+        elif self._client.user:
             peers = [recipient.address for recipient in recipients] if len(recipients) <= MAX_PEERS else []
             reservation = self._submitted.reservation if self._submitted is not None else None
             counted = (reservation.user, reservation.period) if reservation is not None else None
@@ -163,6 +171,10 @@ class Committing:
         if self._client.user:
             run.addCallback(self._sent)
         run.addCallbacks(self._committed, self._failed, callbackArgs=(news,))
+
+    def _is_kept(self, deliveries: tuple[NewDelivery, ...]) -> bool:
+        """Whether anybody is to get it: a report that was read and goes to nobody leaves no content."""
+        return self._reading is None or any(row.status is not Status.DELIVERED for row in deliveries)
 
     def _explained(self, row: NewDelivery) -> NewDelivery:
         """A delivery that waits from the start says what for."""
@@ -199,7 +211,12 @@ class Committing:
     def _committed(self, accepted: Accepted | list[Accepted], news: list[NewMessage]) -> None:
         services = self._services
         claimed, self._claimed = self._claimed, 0
-        self._intake.keep()
+        if news[0].content is not None:
+            self._intake.keep()
+        else:
+            self._intake.drop()
+        if self._reading is not None and services.returns is not None:
+            services.returns.committed(self._reading)
         stored = accepted if isinstance(accepted, list) else [accepted]
         for item, new in zip(stored, news, strict=True):
             try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from jetmail.inbound.acceptance import Refused
 from jetmail.inbound.intake import Intake
 from jetmail.inbound.quota import Reservation
+from jetmail.inbound.returning import Entry
 from jetmail.mail.address import Address
 from jetmail.mail.envelope import Sender
 from jetmail.rules.facts import RecipientFacts
@@ -39,6 +40,7 @@ class Pending:
     intake: Intake | None = None
     is_over: bool = False
     reservation: Reservation | None = None
+    entry: Entry | None = None
     also: Also | None = None
 
     def drop(self) -> None:

@@ -10,7 +10,7 @@ Raises StoreError when the store cannot be read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,17 +46,20 @@ _STATES = {Found.TARGETS: RecipientState.KNOWN, Found.LOOP: RecipientState.LOOP,
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of one recipient: the policy rules are given, and where its mail goes."""
+    """What is known of one recipient: the policy rules are given, and where its mail goes. `is_return`: an address for what comes back
+    (inbound.returning says whether it still counts)."""
 
     policy: Policy
     targets: tuple[Address, ...]
+    is_return: bool = False
 
 
 class PolicyBook:
     """Policies by recipient. One per process; on the reactor thread only. `directory` is store.directory.cache.Directory."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, is_return: Callable[[Address], bool] = lambda address: False) -> None:
         self._directory = directory
+        self._is_return = is_return
         self._version = -1
         self._appliance = Policy()
         self._known: dict[Address, Known] = {}
@@ -100,6 +103,8 @@ class PolicyBook:
         self._version = version
 
     def _look_up(self, address: Address) -> Known:
+        if self._is_return(address):
+            return Known(self._appliance, (), True)
         found = self._directory.resolve(address)
         if found.policy is None:
             return Known(self._appliance, ())

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from jetmail.inbound.contacts import Contacts
 from jetmail.inbound.holding import Holding
 from jetmail.inbound.policies import PolicyBook
+from jetmail.inbound.returning import Returns
 from jetmail.inbound.submission import Submissions
 from jetmail.interfaces import IContentStore, IDatabase, ILogin, IQueueDoor
 from jetmail.rules.chain import Judge
@@ -49,7 +50,7 @@ class ReceiverServices:
     """`make_uid` gives a new message id; `first_retry(now)` when a message's second attempt is due if the first fails (outbound.schedule.claim,
     bound by app); `has_room(size)` whether the disk takes that many octets more (spool.FileStore.has_room). `clock.seconds()` is epoch time.
     `submissions` judges what users send; without it nobody can sign in. `contacts` remembers who has been in touch with whom.
-    `signatures` signs what users send; `holding` sets aside what hold rules name. `on_accepted(octets)` and
+    `signatures` signs what users send; `holding` sets aside what hold rules name. `returns` takes what comes back. `on_accepted(octets)` and
     `on_refused(reason)` are told of every decision, for metrics."""
 
     hostname: str
@@ -68,6 +69,7 @@ class ReceiverServices:
     submissions: Submissions | None = None
     signatures: Signatures | None = None
     holding: Holding | None = None
+    returns: Returns | None = None
     on_accepted: Callable[[int], None] = lambda octets: None
     on_refused: Callable[[str], None] = lambda reason: None
     refusal_budget: RefusalBudget = field(init=False)

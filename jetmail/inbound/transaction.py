@@ -208,7 +208,13 @@ class Receiver:
             return RECIPIENT_OK  # said twice, delivered once
         known = services.book.recipient(address)
         policy, targets = known.policy, known.targets
-        if self._principal is not None:
+        if (known.is_return or pending.entry is not None) and services.returns is not None:
+            taken = services.returns.admit(address, pending.appliance, services.clock.seconds(), known.is_return, not pending.recipients)
+            if isinstance(taken, Ruling):
+                self._refusals.count(taken)
+                return taken.public_reply
+            pending.entry, policy, targets = taken, taken.policy, taken.targets
+        elif self._principal is not None:
             policy = self._submissions.policy(policy)
             if policy.state in (DomainState.UNKNOWN, DomainState.UNVERIFIED):
                 targets = (address,)  # who has logged in may write to the world; a claim nobody has proved changes nothing
@@ -338,7 +344,11 @@ class Receiver:
         if self._principal is not None:
             added, message_id = self._submissions.header(self._principal, pending.uid, message, facts.time)
             submitted = Submitted(added, self._submissions.removes, message_id, pending.reservation, self._principal.account_id, pending.also)
-        committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted)
+        reading = None
+        if pending.entry is not None and pending.entry.about is not None and services.returns is not None:
+            reading = services.returns.read(pending.entry, message, sender.address is None, facts.time)
+            sender = Sender(None, sender.size, sender.body, sender.smtputf8)
+        committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted, reading)
         return committing.start(received(hop), facts.recipients, settlement, said, acceptance.refusals(pending.refused))
 
     # AUTH

@@ -51,7 +51,7 @@ from jetmail.smtp.extensions import Extensions
 from jetmail.smtp.phases import Fault, FaultKind, Phase
 
 if TYPE_CHECKING:
-    from jetmail.store.traffic.deliveries import Due
+    from jetmail.store.traffic.deliveries import Due, MessageFacts
     from jetmail.store.traffic.messages import Content
 
 _REASONS = {
@@ -76,7 +76,7 @@ Outcomes = dict[int, Outcome]
 
 
 class Deliverer:
-    """`chunks(content)` yields spooled content in pieces; it may raise. `clock` is IReactorTime."""
+    """`chunks(content)` yields spooled content in pieces; it may raise. `clock` is IReactorTime. `sender` says under which one a transaction goes."""
 
     log = Logger()
 
@@ -90,9 +90,11 @@ class Deliverer:
         clock: Any,
         options: DeliveryOptions,
         security: Security | None = None,
+        sender: Callable[[MessageFacts, Sequence[Due], str], str] = lambda message, batch, destination: message.sender,
     ) -> None:
         self.router = router
         self.security = security
+        self.sender = sender
         self.pool = pool
         self.dialer = IDialer(dialer)
         self.tls = tls
@@ -299,7 +301,7 @@ class _Attempt:
         content = self._content
         try:
             mail = commands.mail(
-                message.sender,
+                self._deliverer.sender(message, batch, self._job.destination),
                 extensions,
                 size=content.size,
                 eightbit=self._is_8bit(),

@@ -92,6 +92,17 @@ _LIST = (
         Reply(452, "4.5.3", "One recipient at a time for the null sender"),
         "a bounce is for one recipient: the others are to come in transactions of their own",
     ),
+    Reason(
+        "return-path", Reply(550, "5.7.1", "This is no return address of a message sent from here"), "a bounce to an address nobody here has made",
+        Status.REJECTED,
+    ),  # fmt: skip
+    Reason(
+        "return-path-expired", Reply(550, "5.7.1", "This return address has expired"), "a bounce to an address whose time is over", Status.REJECTED
+    ),
+    Reason(
+        "return-path-rate", Reply(451, "4.7.1", "Too much has come back for this message, please try again later"),
+        "more bounces and replies to one return path than an hour may bring",
+    ),  # fmt: skip
     Reason("relay-denied", Reply(550, "5.7.1", "Relaying denied"), "the domain is not ours, or not verified", Status.REJECTED),
     Reason("unknown-recipient", Reply(550, "5.1.1", "No such recipient here"), "the domain is ours, the address does not exist", Status.REJECTED),
     Reason(

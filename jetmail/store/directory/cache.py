@@ -24,6 +24,7 @@ from jetmail.store.directory import (
     aliases,
     api_tokens,
     blocked_senders,
+    claims,
     dkim_keys,
     domains,
     hold_rules,
@@ -170,6 +171,10 @@ class Directory:
     def dkim_keys(self, domain: str) -> tuple[DkimKey, ...]:
         """The keys that sign for the domain."""
         return self._recall("dkim", domain, dkim_keys.active)
+
+    def has_return_path(self, domain: str) -> bool:
+        """Whether the domain's name for return paths leads to us."""
+        return self._recall("return path", domain, claims.has_return_path)
 
     def blocked(self, user: str) -> dict[str, BlockedSender]:
         """What of the SMTP user or person is blocked, by sender; '' is all of it."""

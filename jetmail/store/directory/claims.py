@@ -78,12 +78,23 @@ def checked(conn: Connection, domain: str) -> tuple[Checked, ...]:
 
 
 def put_checked(conn: Connection, domain: str, found: Iterable[Checked]) -> None:
-    """Replace it."""
+    """Replace it, and note whether the name for return paths leads to us now."""
+    rows = tuple(found)
     conn.execute("DELETE FROM domain_checks WHERE domain = ?", (domain,))
     conn.executemany(
         "INSERT INTO domain_checks (domain, subject, status, found, checked) VALUES (?, ?, ?, ?, ?)",
-        [(domain, item.subject, item.status, item.found, item.checked) for item in found],
+        [(domain, item.subject, item.status, item.found, item.checked) for item in rows],
     )
+    for item in rows:
+        if item.subject == "return-path" and item.status == "ok":
+            conn.execute("INSERT OR IGNORE INTO return_paths (domain) VALUES (?)", (domain,))
+        elif item.subject == "return-path" and item.status != "unknown":
+            conn.execute("DELETE FROM return_paths WHERE domain = ?", (domain,))
+
+
+def has_return_path(conn: Connection, domain: str) -> bool:
+    """Whether the domain's name for return paths leads to us, as far as was last seen."""
+    return conn.execute("SELECT 1 FROM return_paths WHERE domain = ?", (domain,)).fetchone() is not None
 
 
 def stale(conn: Connection, before: float, limit: int) -> tuple[str, ...]:

@@ -138,6 +138,7 @@ def remove(conn: Connection, name: str) -> bool:
                  ("lists:" + name, -len(name) - 1, "@" + name))  # fmt: skip
     conn.execute("DELETE FROM dkim_keys WHERE domain = ?", (name,))
     conn.execute("DELETE FROM domain_checks WHERE domain = ?", (name,))
+    conn.execute("DELETE FROM return_paths WHERE domain = ?", (name,))
     conn.execute("DELETE FROM domains WHERE id = ?", row)
     return True
 

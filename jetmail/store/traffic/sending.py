@@ -90,14 +90,16 @@ def totals(conn: Connection, user: str, since: int) -> dict[str, int]:
 
 
 def returned(conn: Connection, after: int, limit: int) -> tuple[int, tuple[tuple[str, str], ...]]:
-    """Deliveries of users' mail that ended without being taken, among the `limit` events behind the id `after`.
+    """Deliveries of users' mail that ended without being taken, or came back after all, and complaints, among the `limit` events behind the id
+    `after`.
     -> (the last event looked at, (user, envelope sender) of each)."""
     last = conn.execute("SELECT max(id) FROM (SELECT id FROM events WHERE id > ? ORDER BY id LIMIT ?)", (after, limit)).fetchone()[0]
     if last is None:
         return after, ()
     rows = conn.execute(
-        """SELECT m.user, m.sender FROM events AS e JOIN messages AS m ON m.id = e.message_id JOIN deliveries AS d ON d.id = e.delivery_id
-            WHERE e.id > ? AND e.id <= ? AND e.kind IN ('attempt', 'expired') AND m.user <> '' AND d.status = 'rejected' AND d.finished = e.at""",
+        """SELECT m.user, m.sender FROM events AS e JOIN messages AS m ON m.id = e.message_id LEFT JOIN deliveries AS d ON d.id = e.delivery_id
+            WHERE e.id > ? AND e.id <= ? AND m.user <> '' AND (e.kind = 'complaint' OR
+            (e.kind IN ('attempt', 'expired', 'bounced-later') AND d.status = 'rejected' AND d.finished = e.at))""",
         (after, last),
     ).fetchall()
     return int(last), tuple((user, sender) for user, sender in rows)
