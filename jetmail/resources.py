@@ -17,7 +17,7 @@ def templates() -> Path:
 
 
 def defaults() -> Path:
-    """The folder of commented default settings: jetmail.toml, rules.toml, scores.toml, maps, jetmail.service, jetmail.socket."""
+    """The folder of commented default settings: jetmail.toml, rules.toml, scores.toml, providers.toml, maps, jetmail.service, jetmail.socket."""
     return _PACKAGE / "etc"
 
 

@@ -15,7 +15,7 @@ from jetmail.errors import ConflictError
 from jetmail.store import migrations
 
 # What a directory is given: the files of etc/, then the empty folder its state goes to.
-ETC_FILES = ("jetmail.toml", "rules.toml", "scores.toml", "jetmail.service", "jetmail.socket")
+ETC_FILES = ("jetmail.toml", "rules.toml", "scores.toml", "providers.toml", "jetmail.service", "jetmail.socket")
 
 
 def register(commands: Commands) -> None:

@@ -6,7 +6,8 @@ Promises
   FINDING of them are under way at once.
 - Lanes that wait for one site come in turn, one attempt each. Nothing is dialled or claimed for a lane that waits: its mail is in the store.
 - One timer for all sites, set to the first that has room again.
-- At most WAITING lanes stand in line at one site; whose mail was left in the store for that is first when there is room.
+- At most WAITING lanes stand in line at one site. When there are more, each leaves the line after its attempt, and looks at the store go on where
+  the last one stopped, so that all of them have their turn.
 
 Raises nothing. No starving: a lane that is called and has nothing to send passes its place on.
 """
@@ -47,10 +48,19 @@ Find = Callable[[str], Best | None | Deferred]  # -> Best, None (there is none),
 
 
 class Gate:
-    """See the module. `pump()` is called when lanes may have become ready, `look_soon()` when a site has room for mail left in the store."""
+    """See the module. `pump()` is called when lanes may have become ready, `look_soon()` when a site has room for mail left in the store,
+    `closed(lane)` when a lane turns out to lead to a site that is closed."""
 
     def __init__(
-        self, sites: Sites, find: Find, window: Window, clock: Any, now: Callable[[], float], pump: Callable[[], None], look_soon: Callable[[], None]
+        self,
+        sites: Sites,
+        find: Find,
+        window: Window,
+        clock: Any,
+        now: Callable[[], float],
+        pump: Callable[[], None],
+        look_soon: Callable[[], None],
+        closed: Callable[[Lane], None],
     ) -> None:
         self.sites = sites
         self._find = find
@@ -59,6 +69,7 @@ class Gate:
         self._now = now
         self._pump = pump
         self._look_soon = look_soon
+        self._closed = closed
         self._finding = 0
         self._unfound: deque[Lane] = deque()
         self._alarms: list[tuple[float, int, Site]] = []
@@ -74,11 +85,15 @@ class Gate:
 
     def passes(self, lane: Lane, now: float) -> bool:
         """May this lane, which has room itself, begin an attempt now? If not it is in line and comes back into the round by itself."""
-        if now >= lane.site_until and not self._is_found(lane, now):
+        if now >= lane.site_until and not self.is_found(lane, now):
             return False
         site = lane.site
         if site is None:
             return True
+        if site.is_closed(now):
+            self.declined(lane)
+            self._closed(lane)
+            return False
         if lane.is_called:
             lane.is_called = False
             site.called -= 1
@@ -87,10 +102,22 @@ class Gate:
             site.waiting.appendleft(lane)
         elif not site.waiting and not site.called and site.has_room(now):
             return True
+        elif not lane.waiting and (site.is_starved or len(site.waiting) >= WAITING):
+            site.is_starved = True  # its mail is in the store, and a look takes it up again
+            return False
         else:
             site.waiting.append(lane)
         lane.is_ready = True
         return False
+
+    def line_up(self, lane: Lane, now: float) -> None:
+        """A lane with due mail in the store, which it reads when it is its turn."""
+        lane.more = True
+        site = lane.site
+        if site is not None and not lane.is_ready and lane.has_room(now):
+            lane.is_ready = True
+            site.waiting.append(lane)
+            self.freed(site, now)
 
     def declined(self, lane: Lane) -> None:
         """It came and cannot go: its place is another's."""
@@ -139,7 +166,10 @@ class Gate:
 
     # which site
 
-    def _is_found(self, lane: Lane, now: float) -> bool:
+    def is_found(self, lane: Lane, now: float) -> bool:
+        """Where the lane leads is known, or known to be unknowable. If not, that is being looked up, and the lane comes into the round by itself."""
+        if lane.is_ready:
+            return False  # it is being looked up already
         if self._finding >= FINDING:
             self.declined(lane)
             lane.is_ready = True
@@ -189,7 +219,8 @@ class Gate:
         self._again(lane, now)
         while self._unfound and self._finding < FINDING:
             other = self._unfound.popleft()
-            if self._is_found(other, now):
+            other.is_ready = False
+            if self.is_found(other, now):
                 self._again(other, now)
         self._pump()
 

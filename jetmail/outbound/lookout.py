@@ -139,7 +139,7 @@ class Lookout:
         """Take due mail of one lane into the window, as much as it can use soon."""
         options = self._options
         site = lane.site
-        is_one_of_many = site is not None and (site.rate > 0 or site.count > lane.count) and site.is_pressed(now)
+        is_one_of_many = site is not None and (site.rate > 0 or (site.count > lane.count and site.is_pressed(now)))
         share = 1 if lane.is_down or is_one_of_many else 2 * int(lane.limit) + 10
         in_hand = sum(len(item.deliveries) for item in lane.loaded)
         room = self._window.room
@@ -243,15 +243,18 @@ class Lookout:
         self._ended(now)
 
     def _take(self, lane: Lane, now: float) -> None:
+        if now >= lane.site_until and not self._gate.is_found(lane, now):
+            lane.more = True
+            return
         site = lane.site
-        if site is None:
-            if now < lane.site_until:
-                self.fill(lane, now)
-                return
-        elif not site.is_pressed(now):
+        if lane.is_closed(now):
+            self._soonest = min(self._soonest, lane.opens)
+            self._parking.behind(lane)
+            return
+        if site is None or not (site.rate > 0 or site.is_pressed(now)):
             self.fill(lane, now)
             return
-        elif not lane.is_ready:
+        if not lane.is_ready:
             if lane.name < site.turn_of:
                 site.is_starved = True
                 self._skipped.add(site)
@@ -261,9 +264,7 @@ class Lookout:
                     site.refused_in, site.turn_of = self._looks, lane.name
                 site.is_starved = True
                 return
-        # Only the lane, which reads its mail when it is its turn.
-        lane.more = True
-        self._window.ready_up(lane, now)
+        self._gate.line_up(lane, now)
 
     def _continue(self) -> None:
         self._turn = None

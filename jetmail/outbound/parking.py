@@ -91,7 +91,14 @@ class Parking:
         self._log.warn("site {site} {reply}; nothing for {pause} s", site=site.name, reply=site.reply, pause=round(site.not_before - now))
         self._close(site)
         self.behind(lane)
-        self._look_at(site.not_before)
+        self._look_at(now)  # who else has mail that waits for it?
+
+    def closed(self, lane: Lane) -> None:
+        """The lane leads to a site that is closed, which was not known before."""
+        self.put_back(lane)
+        self.behind(lane)
+        self._recorder.flush()
+        self._look_at(lane.opens)
 
     def behind(self, lane: Lane) -> None:
         """A lane with mail waits for its site, which is closed: people are told, once."""
@@ -136,7 +143,7 @@ class Parking:
     def _close(self, site: Site) -> None:
         self._gate.dismiss(site)
         for lane in self._lanes_to(site):
-            if lane.waiting:
+            if lane.waiting or lane.more:
                 self.put_back(lane)
                 self.behind(lane)
 

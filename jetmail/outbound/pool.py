@@ -4,6 +4,8 @@
   QUIT.
 - An address and port has at most so many connections from one origin, idle ones included (an idle one of another key makes room). Who finds it full
   waits in line, for a connection or for a place, and not for ever.
+- A site (sites.py) has at most so many connections, idle ones included: another one is dialled only for an idle one that goes. Who may dial at all
+  is the queue's to say, which counts attempts by site.
 - An address that cannot be reached is dead for 30 s, then 1, 2, ... 10 minutes: nobody dials it from the same origin meanwhile, and when the time is
   over one probe does. Another origin may well be let in.
 - One timer for everything that has an end (`sweep_seconds`): the deadlines of all connections and waiters are compared by it. It runs only while
@@ -15,6 +17,7 @@ Nothing here speaks SMTP: a pooled thing has `key`, `deadline`, `messages`, `is_
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -111,11 +114,14 @@ class _Dead:
 
 
 class Pool:
-    """`clock` is IReactorTime."""
+    """`clock` is IReactorTime. `bounds` tells what a host and port are bound by: (site, connections, messages over each), 0 where nothing is said."""
 
-    def __init__(self, options: PoolOptions, clock: Any) -> None:
+    def __init__(self, options: PoolOptions, clock: Any, bounds: Callable[[str, int], tuple[str, int, int]] | None = None) -> None:
         self._options = options
         self._clock = clock
+        self._bounds = bounds
+        self._bound: dict[Pooled, tuple[str, int]] = {}  # those that are bound: their site, and messages over each
+        self._sites: dict[str, int] = {}  # their connections, quitting ones not counted
         self._all: set[Pooled] = set()  # dialling, busy, idle and quitting
         self._counts: dict[Endpoint, int] = {}  # places taken; quitting ones have given theirs back
         self._leaving: set[Pooled] = set()
@@ -175,6 +181,13 @@ class Pool:
         """A connection that is being dialled after DIAL."""
         self._all.add(connection)
         self._opened += 1
+        if self._bounds is not None:
+            site, most, messages = self._bounds(connection.key.host, connection.key.port)
+            if most or messages:
+                self._bound[connection] = site, messages
+                self._sites[site] = self._sites.get(site, 0) + 1
+                if most and self._sites[site] > most:
+                    self._thin_out(site)
         self._arm()
 
     def alive(self, key: Key) -> None:
@@ -200,7 +213,7 @@ class Pool:
 
     def release(self, connection: Pooled) -> None:
         """Its user is done with it: to the next in line, to the idle ones, or out."""
-        if self._closed or not connection.is_usable or connection.messages >= self._options.max_messages:
+        if self._closed or not connection.is_usable or connection.messages >= self._most_messages(connection):
             connection.quit()
             return
         key = connection.key
@@ -226,6 +239,12 @@ class Pool:
         if connection in self._all and connection not in self._leaving:
             self._leaving.add(connection)
             self._forget_idle(connection)
+            if (bound := self._bound.pop(connection, None)) is not None:
+                left = self._sites[bound[0]] - 1
+                if left:
+                    self._sites[bound[0]] = left
+                else:
+                    del self._sites[bound[0]]
             self._free(connection.key.endpoint)
 
     def lost(self, connection: Pooled) -> None:
@@ -264,6 +283,17 @@ class Pool:
                 idle[0].quit()
                 return True
         return False
+
+    def _most_messages(self, connection: Pooled) -> int:
+        bound = self._bound.get(connection) if self._bound else None
+        return (bound[1] if bound is not None else 0) or self._options.max_messages
+
+    def _thin_out(self, site: str) -> None:
+        for idle in self._idle.values():
+            for connection in idle:
+                if (bound := self._bound.get(connection)) is not None and bound[0] == site:
+                    connection.quit()
+                    return
 
     def _forget_idle(self, connection: Pooled) -> None:
         idle = self._idle.get(connection.key)

@@ -93,7 +93,10 @@ class Queue(Service):
         sites = sites if sites is not None else Sites(Providers())
         self._is_gated = find is not None
         self._window = Window(options, self._make_lane, sites.leave)
-        self._gate = Gate(sites, find or (lambda name: None), self._window, clock, self._now, lambda: self._pump(), lambda: self._lookout.look_soon())
+        self._gate = Gate(
+            sites, find or (lambda name: None), self._window, clock, self._now, lambda: self._pump(), lambda: self._lookout.look_soon(),
+            lambda lane: self._parking.closed(lane),
+        )  # fmt: skip
         self._endings = Endings(schedule_options, reporter, entropy, strikes)
         self._recorder = Recorder(db, clock, self._now, options, self._settled, log)
         returns = Returns(self._window, self._endings, self._recorder, schedule_options, self._now, self._read)

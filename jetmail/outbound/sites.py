@@ -6,8 +6,9 @@ registered domain of the best MX host. Its limits bind all lanes that lead there
 Promises
 - Never more attempts at once than the site may have, and never more begun in T seconds than rate * (T + 1 s) + 1: evenly spread, with at most a
   second's worth at once to make up for a late timer.
-- A burst of throttling replies cools the site down: half as much and half as fast as before, after a pause that grows each time. The first reply of
-  that kind after a pause is the next step; successes take the steps back one by one. What was on the wire before the pause counts for nothing.
+- A burst of throttling replies cools the site down: half as much and half as fast as before, after a pause that grows each time, and one attempt
+  before all others. A reply of that kind to it is the next step; successes take the steps back one by one. What was on the wire before the pause
+  counts for nothing.
 - A site that no lane leads to and that is well is forgotten.
 
 No I/O and no clock; every time is an argument.
@@ -129,7 +130,9 @@ class Site:
             self._note(now, False)
         if not self.level or epoch != self.epoch:
             return Turn.NONE
-        self.is_on_trial = False
+        if self.is_on_trial:
+            self.is_on_trial = False
+            self._set_limits()
         self._successes += 1
         if self._successes < self.preset.terms.recover and now - self.stepped < DECAY:
             return Turn.NONE
@@ -219,7 +222,7 @@ class Site:
     def _set_limits(self) -> None:
         terms = self.preset.terms
         cut = 1 << self.level
-        self.limit = max(1, self._most // cut)
+        self.limit = 1 if self.is_on_trial else max(1, self._most // cut)
         rate = terms.per_minute
         if self.level:
             rate = max(1.0, (min(rate, COOLED_RATE) if rate else COOLED_RATE) / cut)

@@ -81,8 +81,8 @@ class QueueFigures:
 class Metrics(Collector):
     """The counters of one process. Everything public is for other rooms: methods count, attributes named under 'asked' are set once by app.
 
-    `window`, `cooling`, `connections`, `wal_bytes`, `spool_bytes` -> a number; each is asked once a scrape and must answer at once. The queue is not asked but
-    told: whoever serves a scrape looks it up first and calls `queue`, or `queue_unknown` when that failed.
+    `window`, `cooling`, `connections`, `wal_bytes`, `spool_bytes` -> a number; each is asked once a scrape and must answer at once. The queue is
+    not asked but told: whoever serves a scrape looks it up first and calls `queue`, or `queue_unknown` when that failed.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -92,6 +92,7 @@ class Metrics(Collector):
         self.messages_refused = Words()
         self.connections_total = Words()
         self.deliveries = Words()
+        self.returned_mail = Words()
         self.web_requests = Words()
         self.webhook_attempts = Words()
         self.webhook_dead_letters = 0
@@ -144,6 +145,10 @@ class Metrics(Collector):
         """So many events became dead letters."""
         self.webhook_dead_letters += count
 
+    def returned(self, kind: str, word: str) -> None:
+        """Something came back to a return path: of that kind, and what for."""
+        self.returned_mail.add(kind, word)
+
     # counted by the store
     def committed(self, transactions: int, seconds: float) -> None:
         """One group commit: how many transactions it carried, and how long from BEGIN to synced."""
@@ -181,6 +186,7 @@ class Metrics(Collector):
         yield _counters("jetmail_smtp_connections", "SMTP connections accepted, by listener.", ("listener",), self.connections_total)
         yield from _gauge("jetmail_smtp_connections_open", "SMTP connections open now.", self.connections)
         yield _counters("jetmail_deliveries", "Attempts to deliver that ended, by result and reason.", ("result", "reason"), self.deliveries)
+        yield _counters("jetmail_returned", "Messages that came back to return paths, by kind and word.", ("kind", "word"), self.returned_mail)
         yield from self._queue_families()
         yield from _gauge("jetmail_sites_cooling", "Sites that asked us to slow down and have not recovered.", self.cooling)
         yield from _gauge("jetmail_queue_window", "Deliveries held in memory.", self.window)

@@ -59,7 +59,7 @@ def test_init_makes_a_directory(tmp_path: Path) -> None:
     line.run("init", str(line.directory), has_directory=False)
     assert line.code == 0
     files = {path.name for path in (line.directory / "etc").iterdir()}
-    assert files == {"jetmail.toml", "rules.toml", "scores.toml", "jetmail.service", "jetmail.socket"}
+    assert files == {"jetmail.toml", "rules.toml", "scores.toml", "providers.toml", "jetmail.service", "jetmail.socket"}
     assert (line.directory / "var" / "jetmail.db").is_file()
     assert tomllib.loads((line.directory / "etc" / "jetmail.toml").read_text())
 

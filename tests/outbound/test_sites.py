@@ -59,7 +59,7 @@ class Names(SynchronousTestCase):
     def test_bounds_of_a_cooling_site(self) -> None:
         """While a site cools down fewer connections to it are kept."""
         throttle(self.sites.of_host("aspmx.l.google.com", 25, False), 5)
-        self.assertEqual(self.sites.bounds("alt1.aspmx.l.google.com", 25), ("gmail", 5, 50))
+        self.assertEqual(self.sites.bounds("alt1.aspmx.l.google.com", 25), ("gmail", 1, 50))
 
     def test_forgotten(self) -> None:
         """The last lane that leaves takes a site that is well along, and none that is cooling."""
@@ -151,7 +151,9 @@ class CoolDown(SynchronousTestCase):
         self.assertEqual(throttle(one, 5, 100.0), [Turn.NONE] * 4 + [Turn.COOLED])
         self.assertTrue(one.is_closed(159.9))
         self.assertFalse(one.is_closed(160.0))
-        self.assertEqual((one.level, one.limit, one.rate, one.since), (1, 4, 30.0, 100.0))
+        self.assertEqual((one.level, one.limit, one.rate, one.since), (1, 1, 30.0, 100.0))
+        one.succeeded(one.began(160.0), 160.0)
+        self.assertEqual(one.limit, 4)
         self.assertEqual(one.reply, "cooled down: 5 of 5 attempts were told to slow down by demo, last: 421 4.7.28 unusual rate of mail")
 
     def test_a_rate_for_who_had_none(self) -> None:

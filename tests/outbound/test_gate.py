@@ -1,0 +1,412 @@
+"""Lanes that lead to one site: turns, limits, cool-downs; and the lanes beside them, which notice nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from jetmail.errors import StoreError
+from jetmail.mail.outcome import Outcome, Result
+from jetmail.mail.reply import Reply
+from jetmail.outbound.gate import FINDING, KNOWN_MX, UNFOUND, WAITING, Best
+from jetmail.outbound.lane import QueueOptions
+from jetmail.outbound.providers import Provider, Providers, Terms
+from jetmail.store.traffic import administration, lanes, sites
+from jetmail.store.traffic.administration import Selection
+from tests.outbound.appliance import DEFERRED, DELIVERED, DOWN, Appliance
+
+SLOW = Outcome(Result.LATER, "deferred", Reply(421, "4.7.28", "unusual rate of mail"), "mx.big.test", "192.0.2.1", 25)
+TURNED_AWAY = Outcome(Result.LATER, "connect", Reply(421, "4.7.0", "try again later"), "mx.big.test", "192.0.2.1", 25)
+
+
+def providers(**terms: Any) -> Providers:
+    return Providers(providers=(Provider(name="big", mx=("big.test",), **terms),))
+
+
+def find(name: str) -> Best:
+    """big*.test leads to the provider, every other destination to a host of its own."""
+    return Best("mx.big.test" if name.startswith("big") else f"mx.{name}", 25, False)
+
+
+def appliance(options: QueueOptions | None = None, find: Any = find, **terms: Any) -> Appliance:
+    return Appliance(options, providers=providers(**terms), find=find)
+
+
+def wire(one: Appliance, prefix: str = "big") -> list[str]:
+    """Destinations of what is on the wire to the provider."""
+    return [job.destination for job, _ in one.deliverer.waiting if job.destination.startswith(prefix)]
+
+
+class Turns(SynchronousTestCase):
+    def test_places_bind_all_lanes(self) -> None:
+        """Fifty domains behind one provider have its four places together, and each domain its turn."""
+        one = appliance(connections=4)
+        one.deliverer.hold = True
+        for number in range(50):
+            one.fill(20, f"big{number}.test")
+        one.boot()
+        most, order = 0, []
+        for _ in range(1000):
+            on_wire = wire(one)
+            most = max(most, len(on_wire))
+            order += on_wire
+            one.deliverer.release()
+            one.turn(0.1, 0.1)
+        self.assertEqual(most, 4)
+        self.assertEqual(one.count("status = 'delivered'"), 1000)
+        self.assertLessEqual(max(Counter(order[:200]).values()), 6)  # fifty lanes, four turns each: nobody is far ahead
+        self.assertGreaterEqual(len(set(order[:200])), 48)
+
+    def test_rate_binds_all_lanes(self) -> None:
+        """A thousand messages behind fifty domains leave evenly, sixty a minute, and the rest of the queue is as fast as ever."""
+        one = appliance(per_minute=60)
+        for number in range(50):
+            one.fill(20, f"big{number}.test")
+        one.boot()
+        one.fill(300, "fast.test")
+        one.queue.wake()
+        one.turn(3)
+        self.assertEqual(one.count("status = 'delivered' AND destination = 'fast.test'"), 300)
+        one.turn(120, 0.5)
+        self.assertLessEqual(abs(one.count("status = 'delivered' AND destination LIKE 'big%'") - 124), 4)
+        self.assertEqual(one.count("attempts > 0 AND status = 'queued'"), 0)  # what waits was not tried
+        self.assertLessEqual(one.queue.figures().window, 60)
+        one.turn(900, 1.0)
+        self.assertEqual(one.count("status = 'delivered'"), 1300)
+        self.assertLessEqual(max(Counter(job.destination for job in one.deliverer.jobs[:] if job.destination.startswith("big")).values()), 20)
+
+    def test_fresh_mail_waits_in_the_store(self) -> None:
+        """Fresh mail for a site that has had its share is not claimed, does not fill the window and leaves in its turn."""
+        one = appliance(per_minute=60).boot()
+        for number in range(500):
+            one.accept(f"u{number}@big{number % 5}.test")
+        self.assertLess(one.queue.figures().window, 20)
+        one.accept("ann@fast.test")
+        self.assertEqual(len(one.deliverer.to("fast.test")), 1)
+        one.turn(60)
+        self.assertLessEqual(abs(len(one.deliverer.jobs) - 63), 4)
+        one.turn(600)
+        self.assertEqual(one.count("status = 'queued'"), 0)
+
+    def test_one_slow_lane_does_not_keep_the_others(self) -> None:
+        """A lane whose attempts hang keeps its places and no more: the others go round."""
+        one = appliance(connections=3)
+        one.deliverer.hold = True
+        one.fill(1, "bighang.test")
+        one.boot()
+        for number in range(10):
+            one.fill(3, f"big{number}.test")
+        one.queue.wake()
+        for _ in range(60):
+            one.turn(1)
+            for job, done in [each for each in one.deliverer.waiting if each[0].destination != "bighang.test"]:
+                one.deliverer.waiting.remove((job, done))
+                done.callback({due.id: DELIVERED for due in job.deliveries})
+        self.assertEqual(one.count("status = 'delivered'"), 30)
+        self.assertEqual(wire(one), ["bighang.test"])
+
+    def test_more_lanes_than_fit_in_line(self) -> None:
+        """With more domains than may stand in line, memory holds some of them and every one has its turn."""
+        one = appliance(per_minute=600)
+        for number in range(3 * WAITING):
+            one.fill(2, f"big{number:04}.test")
+        one.boot()
+        one.turn(40, 0.5)
+        big = next(site for site in one.sites if site.name == "big")
+        self.assertLessEqual(len(big.waiting), WAITING)
+        one.turn(30, 0.5)
+        served = Counter(job.destination for job in one.deliverer.jobs)
+        self.assertEqual(len(served), 3 * WAITING)
+        one.turn(70, 0.5)
+        self.assertEqual(one.count("status = 'delivered'"), 6 * WAITING)
+
+    def test_nothing_lingers(self) -> None:
+        """When all is delivered no timer runs but the queue's own, nobody stands in line, no place is taken."""
+        one = appliance(connections=2, per_minute=600)
+        for number in range(20):
+            one.fill(3, f"big{number}.test")
+        one.boot().turn(60)
+        big = next(site for site in one.sites if site.name == "big")
+        self.assertEqual((big.in_flight, big.called, len(big.waiting), big.count), (0, 0, 0, 0))
+        self.assertLessEqual(len(one.clock.getDelayedCalls()), 1)
+
+    def test_cannot_claim(self) -> None:
+        """A store that cannot be written gives the places back."""
+        one = appliance(connections=2)
+        one.fill(5, "big1.test")
+        one.db.is_full = True
+        one.boot()
+        self.assertEqual([site.in_flight for site in one.sites], [0])
+        one.db.is_full = False
+        one.turn(60)
+        self.assertEqual(one.count("status = 'delivered'"), 5)
+        self.flushLoggedErrors(StoreError)
+
+
+class Finding(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.asked: list[tuple[str, Deferred[Best | None]]] = []
+
+    def find(self, name: str) -> Deferred[Best | None]:
+        self.asked.append((name, Deferred()))
+        return self.asked[-1][1]
+
+    def answer(self) -> None:
+        asked, self.asked = self.asked, []
+        for name, waiting in asked:
+            waiting.callback(find(name))
+
+    def test_found_before_dialling(self) -> None:
+        """Nothing is dialled before it is known where it leads; then at once."""
+        one = appliance(find=self.find).boot()
+        one.accept("a@big1.test")
+        self.assertEqual(len(one.deliverer.jobs), 0)
+        self.answer()
+        self.assertEqual(len(one.deliverer.jobs), 1)
+
+    def test_asked_again_later(self) -> None:
+        """What was found is believed for minutes, then asked again."""
+        one = appliance(find=self.find).boot()
+        one.accept("a@big1.test")
+        self.answer()
+        one.accept("b@big1.test")
+        self.assertEqual((len(self.asked), len(one.deliverer.jobs)), (0, 2))
+        one.turn(KNOWN_MX, 60)
+        one.accept("c@big1.test")
+        self.assertEqual((len(self.asked), len(one.deliverer.jobs)), (1, 2))
+        self.answer()
+        self.assertEqual(len(one.deliverer.jobs), 3)
+
+    def test_cannot_be_told(self) -> None:
+        """Where nobody can tell, the attempt is made and finds out."""
+        one = appliance(find=lambda name: None).boot()
+        one.accept("a@big1.test")
+        self.assertEqual(len(one.deliverer.jobs), 1)
+
+    def test_fault_of_ours(self) -> None:
+        """A look-up that breaks is no reason to stand still."""
+
+        def broken(name: str) -> Best:
+            raise ValueError("broken")
+
+        one = appliance(find=broken).boot()
+        one.accept("a@big1.test")
+        self.assertEqual(len(one.deliverer.jobs), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_bounded(self) -> None:
+        """Two thousand new destinations are asked about some at a time, and not all taken into memory."""
+        one = appliance(find=self.find)
+        for number in range(2000):
+            one.fill(1, f"d{number}.test")
+        one.boot()
+        self.assertEqual(len(self.asked), FINDING)
+        self.assertLessEqual(len(one.queue._window.lanes), UNFOUND + FINDING + 250)
+        for _ in range(200):
+            self.answer()
+            one.turn(1)
+        self.assertEqual(one.count("status = 'delivered'"), 2000)
+
+    def test_moved(self) -> None:
+        """A destination that moves to another provider is counted there."""
+        where = ["mx.big.test"]
+        one = appliance(find=lambda name: Best(where[0], 25, False), connections=2).boot()
+        one.deliverer.hold = True
+        one.accept("a@demo.test")
+        where[0] = "mx.other.test"
+        one.turn(KNOWN_MX, 60)
+        one.accept("b@demo.test")
+        self.assertEqual({site.name: site.in_flight for site in one.sites}, {"big": 1, "other.test": 1})
+        one.deliverer.release()
+        one.turn(2)
+        self.assertEqual({site.name: (site.in_flight, site.count) for site in one.sites if site.lanes}, {"other.test": (0, 0)})
+
+
+class CoolDown(SynchronousTestCase):
+    def cooled(self, **terms: Any) -> Appliance:
+        """A provider that throttles, with mail to ten domains behind it."""
+        one = appliance(**terms)
+        for number in range(10):
+            one.fill(10, f"big{number}.test")
+            one.deliverer.answers[f"big{number}.test"] = SLOW
+        one.fill(5, "fast.test")
+        return one.boot()
+
+    def test_paused(self) -> None:
+        """A burst of 421s stops all that leads there: nothing is dialled for a minute, then one attempt; other mail goes on."""
+        one = self.cooled(connections=5)
+        first = len(one.deliverer.jobs) - 5
+        self.assertLessEqual(first, 10)
+        self.assertEqual(one.count("status = 'delivered'"), 5)
+        one.turn(55)
+        self.assertEqual(len(one.deliverer.jobs) - 5, first)
+        self.assertEqual(one.queue.figures().cooling, 1)
+        self.assertEqual(one.queue.figures().window, 0)
+        one.turn(10)
+        self.assertEqual(len(one.deliverer.jobs) - 5, first + 1)
+
+    def test_costs_no_attempt(self) -> None:
+        """What was not dialled has no attempt counted, and is neither failed nor late."""
+        one = self.cooled(connections=5)
+        dialled = sum(len(job.deliveries) for job in one.deliverer.jobs)
+        one.turn(30)
+        self.assertEqual(sum(row[2] for row in one.rows()), dialled)
+
+    def test_people_see_why(self) -> None:
+        """The queue says 'cooled down: ...' of what waits, the message's timeline too, and the site is a row."""
+        one = self.cooled(connections=5)
+        one.turn(2)
+        rows = administration.select(one.store.connection, one.clock.seconds(), Selection(destination="big9.test"))
+        self.assertEqual({row.lane_reason for row in rows}, {"cooling"})
+        self.assertTrue(all(row.lane_reply.startswith("cooled down: 5 of 5 attempts were told to slow down by big, last: 421") for row in rows))
+        self.assertTrue(all(row.next_attempt > one.clock.seconds() + 50 for row in rows))
+        self.assertTrue(any("cooled down" in json.loads(detail)["reply"] for detail in one.events("cooled")))
+        trouble = {(each.kind, each.name): each for each in sites.troubles(one.store.connection)}
+        self.assertEqual(trouble["site", "big"].state, "cooling")
+        self.assertEqual(trouble["site", "big"].waiting, 100)
+        self.assertEqual(trouble["destination", "big3.test"].site, "big")
+
+    def test_fresh_mail_says_why(self) -> None:
+        """Fresh mail for a site that cools down is not tried, not claimed, and says what it waits for."""
+        one = self.cooled(connections=5)
+        before = len(one.deliverer.jobs)
+        one.accept("new@big3.test")
+        self.assertEqual(len(one.deliverer.jobs), before)
+        self.assertEqual(one.rows("recipient = 'new@big3.test'")[0][:3], ("queued", "cooling", 0))
+
+    def test_claimed_mail_is_given_back(self) -> None:
+        """Fresh mail that stood in line when the pause began keeps its first attempt, and its timeline says what happened."""
+        one = appliance(connections=5).boot()
+        one.deliverer.hold = True
+        for number in range(20):
+            one.deliverer.answers[f"big{number}.test"] = SLOW
+            one.accept(f"a@big{number}.test")
+        one.deliverer.release(5)
+        self.assertEqual(one.count("attempts = 0 AND reason = 'cooling' AND reply LIKE 'cooled down: %'"), 11)  # four went while the first four ended
+        self.assertEqual(len(one.events("cooled")), 12)
+
+    def test_recovers(self) -> None:
+        """When it takes mail again all of it leaves, step by step, and nobody waits for it any more."""
+        one = self.cooled(connections=4)
+        one.deliverer.answers.clear()
+        one.turn(1200, 1.0)
+        self.assertEqual(one.count("status = 'queued'"), 0)
+        self.assertEqual(one.queue.figures().cooling, 0)
+        self.assertEqual(sites.states(one.store.connection), [])
+        self.assertEqual(lanes.states(one.store.connection), [])
+
+    def test_pauses_grow(self) -> None:
+        """As long as it throttles it is met once a pause, and pauses grow."""
+        one = self.cooled(connections=5)
+        times: list[float] = []
+        seen = len(one.deliverer.jobs)
+        for _ in range(3600):
+            one.turn(1)
+            if len(one.deliverer.jobs) > seen:
+                self.assertEqual(len(one.deliverer.jobs) - seen, 1)
+                seen = len(one.deliverer.jobs)
+                times.append(one.clock.seconds() - 1_000_000.0)
+        self.assertEqual(len(times), 5)
+        self.assertTrue(all(later - earlier >= pause for earlier, later, pause in zip(times, times[1:], (120, 300, 900, 1800), strict=False)))
+
+    def test_survives_a_restart(self) -> None:
+        """A process that starts during a pause waits for its end, and one attempt decides."""
+        one = self.cooled(connections=5)
+        seen = len(one.deliverer.jobs)
+        one.turn(5)
+        one.crash()
+        one.boot()
+        self.assertEqual(one.queue.figures().cooling, 1)
+        one.turn(45)
+        self.assertEqual(len(one.deliverer.jobs), seen)
+        one.turn(70)
+        self.assertEqual(len(one.deliverer.jobs), seen + 1)
+
+    def test_turned_away_at_the_door(self) -> None:
+        """A 421 in the greeting is throttling too, and puts no lane down; a host that cannot be reached is another matter."""
+        one = appliance(connections=5)
+        for number in range(10):
+            one.fill(2, f"big{number}.test")
+            one.deliverer.answers[f"big{number}.test"] = TURNED_AWAY
+        one.deliverer.answers["gone.test"] = DOWN
+        one.fill(1, "gone.test")
+        one.boot()
+        self.assertEqual((one.queue.figures().down, one.queue.figures().cooling), (1, 1))
+
+    def test_other_deferrals(self) -> None:
+        """A destination that defers everybody for reasons of its own cools nothing down."""
+        one = appliance(connections=5)
+        one.deliverer.answers["big1.test"] = DEFERRED._replace(reply=Reply(451, "4.3.0", "not now"))
+        one.fill(50, "big1.test")
+        one.boot()
+        self.assertEqual(one.queue.figures().cooling, 0)
+
+    def test_resumed(self) -> None:
+        """People end a pause: it is tried at once."""
+        one = self.cooled(connections=5)
+        seen = len(one.deliverer.jobs)
+        self.assertTrue(sites.resume(one.store.connection, "big"))
+        one.deliverer.answers.clear()
+        one.queue.wake()
+        one.turn(3)
+        self.assertGreater(len(one.deliverer.jobs), seen)
+
+    def test_clock_went_back(self) -> None:
+        """A clock set back by a day shortens the pause instead of adding a day to it."""
+        one = self.cooled(connections=5)
+        one.turn(2)
+        one.clock.rightNow -= 86400.0
+        for call in one.clock.getDelayedCalls():
+            call.time -= 86400.0
+        one.deliverer.answers.clear()
+        one.queue.wake()
+        one.turn(4 * 3600, 10)
+        self.assertEqual(one.count("status = 'queued'"), 0)
+
+
+class Suspended(SynchronousTestCase):
+    def test_destination(self) -> None:
+        """A destination that people suspend gets nothing, at once, and its mail goes when they resume it."""
+        one = appliance(connections=5).boot()
+        one.accept("a@big1.test")
+        lanes.suspend(one.store.connection, "big1.test", one.clock.seconds(), "ann", "moving")
+        one.queue.wake()
+        one.accept("b@big1.test")
+        one.accept("c@big2.test")
+        one.turn(100)
+        self.assertEqual(len(one.deliverer.jobs), 2)
+        self.assertTrue(lanes.resume(one.store.connection, "big1.test"))
+        one.queue.wake()
+        one.turn(2)
+        self.assertEqual(len(one.deliverer.jobs), 3)
+
+    def test_site(self) -> None:
+        """A site that people suspend closes all lanes that lead there, also after a restart."""
+        one = appliance(connections=5).boot()
+        one.fill(3, "big1.test")
+        sites.suspend(one.store.connection, "big", one.clock.seconds(), "ann", "their maintenance")
+        one.queue.wake()
+        one.turn(100)
+        one.crash()
+        one.boot().turn(100)
+        self.assertEqual(len(one.deliverer.jobs), 0)
+        waiting = {(each.kind, each.name): each for each in sites.troubles(one.store.connection)}
+        self.assertEqual((waiting["site", "big"].state, waiting["site", "big"].note), ("suspended", "their maintenance"))
+        sites.resume(one.store.connection, "big")
+        one.queue.wake()
+        one.turn(3)
+        self.assertEqual(len(one.deliverer.jobs), 3)
+
+
+class Plain(SynchronousTestCase):
+    def test_default_terms(self) -> None:
+        """Without presets a destination of its own is as fast as ever: all its mail at once within the lane's limit."""
+        one = Appliance(providers=Providers(Terms()), find=find).boot()
+        one.fill(500, "demo.test")
+        one.queue.wake()
+        one.turn(2)
+        self.assertEqual(one.count("status = 'delivered'"), 500)
