@@ -76,6 +76,7 @@ from jetmail.outbound.dialer import Dialer
 from jetmail.outbound.queue import Queue
 from jetmail.outbound.schedule import ScheduleOptions
 from jetmail.outbound.suppressed import Sifter
+from jetmail.returnpaths import ReturnPaths
 from jetmail.rules import registry, symbols
 from jetmail.rules.chain import Judge
 from jetmail.rules.services import RuleServices
@@ -185,7 +186,12 @@ class Appliance(Service):
             find=outgoing.find,
             strikes=self.suppressing.of_bounce,
         )
-        book = PolicyBook(self.directory)
+        self.returns = ReturnPaths(
+            config, self.hostname, IDatabase(self.db), self.directory, self.entropy, reactor.seconds, self._behind_alias, self.suppressing,
+            self.metrics.returned,
+        )  # fmt: skip
+        deliverer.sender = self.returns.sender
+        book = PolicyBook(self.directory, self.returns.door.is_ours)
         self.activity = Activity(self.db, reactor, *wiring.sending_limits(config))
         self.activity.on_over = Blocking(
             self.db, self.directory, book, IQueueDoor(self.queue), self.hostname, reactor.seconds, self.make_uid, self.signatures.signed
@@ -213,6 +219,7 @@ class Appliance(Service):
             submissions=self.submissions,
             contacts=self.contacts,
             signatures=self.signatures,
+            returns=self.returns.door,
             holding=Holding(self.directory),
             on_accepted=self.metrics.accepted,
             on_refused=self.metrics.refused,
@@ -234,6 +241,7 @@ class Appliance(Service):
                 LearningJob(self.db, self.learner, reactor.seconds),
                 ContactsJob(self.db, reactor.seconds, self.contacts.greylist.expire),
                 ReturnedJob(self.db, self.activity.returned),
+                self.returns,
                 SuppressionsJob(self.db, reactor.seconds, self.suppressing.options.window),
                 *wiring.transport_jobs(
                     config,

@@ -33,6 +33,7 @@ from jetmail.sections import (
     Listener,
     Log,
     Queue,
+    Returns,
     Server,
     Smtp,
     Store,
@@ -60,6 +61,7 @@ class Config:
     smtp: Smtp = Smtp()
     submission: Submission = Submission()
     suppression: Suppression = Suppression()
+    returns: Returns = Returns()
     tls: Tls = Tls()
     queue: Queue = Queue()
     delivery: Delivery = Delivery()
@@ -108,6 +110,7 @@ SECTIONS: tuple[type, ...] = (
     Smtp,
     Submission,
     Suppression,
+    Returns,
     Tls,
     Queue,
     Delivery,
@@ -243,12 +246,14 @@ def _contradictions(config: Config) -> list[str]:
     check("delivery.smarthost", split_host_port, config.delivery.smarthost, "HOST:PORT")
     if config.delivery.smarthost_username and config.delivery.smarthost_tls not in ("required", "verified"):
         problems.append("delivery.smarthost_tls: must be 'required' or 'verified' when a user name is set: a password never goes in clear")
-    for key in ("zone", "return_path", "return_target"):
+    for key in ("zone", "return_path", "return_target", "srs_domain"):
         value = getattr(config.domains, key)
         if value and not _HOST.fullmatch(value):
             problems.append(f"domains.{key}: {value!r} is not a name")
     if not re.fullmatch(r"[a-z0-9-]{1,20}", config.domains.dkim_selector):
         problems.append(f"domains.dkim_selector: {config.domains.dkim_selector!r} is not 1 to 20 of a-z, 0-9 and -")
+    if config.returns.days * 86_400.0 <= config.queue.lifetime:
+        problems.append("returns.days: must be longer than queue.lifetime, or what comes back of mail that waited comes too late")
     problems += _ldap_contradictions(config.ldap)
     if bool(config.tls.certificate) != bool(config.tls.key):
         problems.append("tls.key: certificate and key must be given together")

@@ -217,6 +217,7 @@ class Domains:
     zone: str = setting("", "name of ours that the records of customers lead to; empty: server.hostname")
     return_path: str = setting("bounces", "label under a customer's domain that bounces come back to")
     return_target: str = setting("", "what that name is to be a CNAME of; empty: return. and the zone")
+    srs_domain: str = setting("", "domain forwarded mail leaves under; its MX must lead here; empty: the zone")
     dmarc_reports: str = setting("", "address put into the DMARC record that is proposed; empty: none")
     dkim_selector: str = setting("jm", "what selectors begin with; 1 or 2 follows, and e for Ed25519")
     dkim_delegated: bool = setting(True, "customers publish a CNAME once and the keys are in our zone; false: they publish each key themselves")
@@ -224,6 +225,19 @@ class Domains:
     dkim_rotate_days: float = setting(90.0, "days a key signs before the next one takes over; 0: never by itself", low=0, high=3_650)
     dkim_settle: float = setting(3_600.0, "seconds a new key must have been in DNS before it takes over from an old one", low=60, high=604_800)
     dkim_margin: float = setting(172_800.0, "seconds an old key stays published beyond queue.lifetime", low=3_600, high=2_592_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """[returns] Addresses made for what comes back: return paths of users' mail and rewritten senders of forwards (docs/returns.md)."""
+
+    enabled: bool = setting(True, "false: all mail leaves under the sender it came with; what was sent before is still taken back")
+    days: float = setting(14.0, "days such an address counts; must be longer than queue.lifetime", low=1, high=60)
+    rotate_days: float = setting(90.0, "days a key makes such addresses before the next one takes over; 0: for ever", low=0, high=3_650)
+    own_name: Literal["signed", "always", "never"] = setting(
+        "signed", "where a domain has not published its name: mail leaves under domains.return_target, if that or the zone is set, when DKIM signs it"
+    )
+    per_hour: int = setting(20, "messages an hour that may come back for one recipient of one message", low=1, high=10_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ LINES: tuple[frozenset[str], ...] = (
     frozenset({"inbound", "outbound", "actions"}),
     frozenset({"web", "api", "jobs"}),
     frozenset({"wiring"}),
-    frozenset({"building"}),
+    frozenset({"building", "returnpaths"}),
     frozenset({"app"}),
     frozenset({"tap", "cli"}),
 )
