@@ -52,6 +52,7 @@ NO_ROOM = Reply(452, "4.3.1", "Insufficient storage, please try again later")
 AUTH_FIRST = Reply(530, "5.7.0", "Authentication required")
 TLS_FIRST = Reply(538, "5.7.11", "Encryption required for requested authentication mechanism")
 SEQUENCE = Reply(503, "5.5.1", "Bad sequence of commands")
+HIDDEN = frozenset({b"bcc", b"resent-bcc"})  # a program that hands a message in is no mail program that would have taken them out
 
 _PRESENT = frozenset((tuple, Message, Reply))
 
@@ -343,7 +344,8 @@ class Receiver:
         submitted = None
         if self._principal is not None:
             added, message_id = self._submissions.header(self._principal, pending.uid, message, facts.time)
-            submitted = Submitted(added, self._submissions.removes, message_id, pending.reservation, self._principal.account_id, pending.also)
+            removes = self._submissions.removes | HIDDEN if client.listener == HTTP else self._submissions.removes
+            submitted = Submitted(added, removes, message_id, pending.reservation, self._principal.account_id, pending.also)
         reading = None
         if pending.entry is not None and pending.entry.about is not None and services.returns is not None:
             reading = services.returns.read(pending.entry, message, sender.address is None, facts.time)

@@ -49,30 +49,31 @@ Handler = Callable[..., Answer | Awaitable[Answer]]
 
 
 class Guard:
-    """Serves handlers of one Klein app. `make_reference` -> a short word, never the same, to find a failure in the log by."""
+    """Serves handlers of one Klein app; in which words faults are told is for `_explain`. `make_reference` -> a short word, never the same, to find a
+    failure in the log by."""
 
-    def __init__(self, app: Klein, renderer: Renderer, clock: IReactorTime, timeout: float, make_reference: Callable[[], str]) -> None:
+    def __init__(self, app: Klein, clock: IReactorTime, timeout: float, make_reference: Callable[[], str]) -> None:
         self._app = app
-        self._renderer = renderer
         self._clock = clock
         self._timeout = timeout
         self._make_reference = make_reference
         app.handle_errors(Exception)(self._failed)
 
-    def route(self, path: str, handler: Handler) -> None:
+    def route(self, path: str, handler: Handler, method: str = "GET") -> None:
         """Serve `path` (Werkzeug's pattern) with `handler`."""
 
         def serve(request: IRequest, **parts: str) -> Any:
             found = handler(request, **parts)
             if isinstance(found, Answer):
-                return self._write(request, found)
+                return self.write(request, found)
             waiting = Deferred.fromCoroutine(_await(found))
             waiting.addTimeout(self._timeout, self._clock)
-            return waiting.addCallback(lambda answer: self._write(request, answer))
+            return waiting.addCallback(lambda answer: self.write(request, answer))
 
-        self._app.route(path, methods=["GET"], endpoint=path)(serve)
+        self._app.route(path, methods=[method], endpoint=f"{method} {path}")(serve)
 
-    def _write(self, request: Any, answer: Answer) -> bytes:
+    def write(self, request: Any, answer: Answer) -> bytes:
+        """Everything of an answer but its body, which is returned."""
         body = answer.body.encode("utf-8", "replace") if isinstance(answer.body, str) else answer.body
         request.setResponseCode(answer.code)
         request.setHeader(b"Content-Type", answer.media_type.encode())
@@ -84,7 +85,18 @@ class Guard:
         return body
 
     def _failed(self, request: IRequest, failure: Failure) -> bytes:
-        return self._write(request, self._explain(failure))
+        return self.write(request, self._explain(failure))
+
+    def _explain(self, failure: Failure) -> Answer:
+        raise NotImplementedError
+
+
+class PageGuard(Guard):
+    """Faults are told as a page."""
+
+    def __init__(self, app: Klein, renderer: Renderer, clock: IReactorTime, timeout: float, make_reference: Callable[[], str]) -> None:
+        super().__init__(app, clock, timeout, make_reference)
+        self._renderer = renderer
 
     def _explain(self, failure: Failure) -> Answer:
         error = failure.value

@@ -11,12 +11,14 @@ twisted.web has no limit on a request's body, lets a header trickle in for ever 
 - Every answer: a Content-Security-Policy that allows our own files and nothing inline, no framing, no sniffing, no referrer, not stored.
 
 Raises nothing; it answers. HTTP/1.1 only: nothing here needs more, and a second protocol would be a second set of limits.
+The API's door (api/door.py) is this one with other questions: who may, and what becomes of a body, are methods of the request.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
@@ -27,7 +29,6 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from jetmail.web.metrics import Metrics
-from jetmail.web.options import WebOptions
 
 SECURITY_HEADERS = (
     (
@@ -80,6 +81,23 @@ def is_loopback(name: str) -> bool:
     return address.is_loopback
 
 
+class Limits(Protocol):
+    """Times in seconds, sizes in octets: those of the module, and what to do with a connection on which nothing is asked."""
+
+    @property
+    def body_limit(self) -> int: ...
+    @property
+    def header_limit(self) -> int: ...
+    @property
+    def header_count(self) -> int: ...
+    @property
+    def idle_timeout(self) -> float: ...
+    @property
+    def request_timeout(self) -> float: ...
+    @property
+    def max_connections(self) -> int: ...
+
+
 class DoorRequest(Request):
     """One request: the checks of this module before any page, its headers on every answer."""
 
@@ -111,10 +129,7 @@ class DoorRequest(Request):
 
     def process(self) -> None:
         """Answer it."""
-        self.site = self.channel.site
-        self.began = self.site.reactor.seconds()
-        for name, value in SECURITY_HEADERS:
-            self.responseHeaders.setRawHeaders(name, [value])
+        self._prepare()
         problem = self._problem()
         if problem is None:
             super().process()
@@ -127,6 +142,13 @@ class DoorRequest(Request):
             self.responseHeaders.removeHeader(b"Server")
         super().write(data)
 
+    def _prepare(self) -> None:
+        """What every answer carries."""
+        self.site = self.channel.site
+        self.began = self.site.reactor.seconds()
+        for name, value in SECURITY_HEADERS:
+            self.responseHeaders.setRawHeaders(name, [value])
+
     def _problem(self) -> tuple[int, bytes, bytes] | None:
         if self.method not in METHODS:
             return http.NOT_ALLOWED, b"Method Not Allowed", b"This site can only be read.\n"
@@ -135,7 +157,7 @@ class DoorRequest(Request):
         if len(hosts) > 1 or (not hosts and self.clientproto != b"HTTP/1.0"):
             return http.BAD_REQUEST, b"Bad Request", b"A request has exactly one Host.\n"
         name = host_name(hosts[0].decode("latin-1")) if hosts else "localhost"
-        if not is_loopback(name) and name not in self.site.options.hosts:
+        if not is_loopback(name) and name not in self.site.hosts:
             return MISDIRECTED_REQUEST, b"Misdirected Request", b"This site does not go by that name; its names are set with 'hosts' in [web].\n"
         if not all(is_loopback(client) for client in self._clients()):
             return http.FORBIDDEN, b"Forbidden", b"This site has no sign-in yet, so it answers only its own machine.\n"
@@ -206,16 +228,19 @@ class DoorSite(Site):
     """The factory for a listening port."""
 
     reactor: IReactorTime
+    request_class: type[DoorRequest] = DoorRequest
+    channel_class: type[DoorChannel] = DoorChannel
 
-    def __init__(self, resource: IResource, options: WebOptions, metrics: Metrics, clock: IReactorTime) -> None:
-        super().__init__(resource, DoorRequest, parsePOSTFormSubmission=False, timeout=options.idle_timeout, reactor=clock)
+    def __init__(self, resource: IResource, options: Limits, metrics: Metrics, clock: IReactorTime, hosts: Collection[str] = ()) -> None:
+        super().__init__(resource, self.request_class, parsePOSTFormSubmission=False, timeout=options.idle_timeout, reactor=clock)
         self.options = options
+        self.hosts = hosts
         self.metrics = metrics
         self.connections = 0
 
     def protocol(self) -> DoorChannel:  # type: ignore[override]
         """A channel for a new connection."""
-        return DoorChannel()
+        return self.channel_class()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection was accepted by the system; None closes it."""

@@ -19,7 +19,7 @@ from jetmail import resources
 from jetmail.actions.access import Actor
 from jetmail.errors import NotFoundError
 from jetmail.interfaces import IContentStore, IDatabase, IExecutor
-from jetmail.web.answer import Answer, Guard
+from jetmail.web.answer import Answer, PageGuard
 from jetmail.web.door import DoorSite
 from jetmail.web.metrics import Metrics
 from jetmail.web.options import WebOptions
@@ -60,7 +60,7 @@ def make_site(options: WebOptions, services: WebServices) -> DoorSite:
     static = load_static(resources.static())
     renderer = Renderer(resources.templates(), static, options, services.wall)
     app = Klein()
-    guard = Guard(app, renderer, services.clock, options.answer_timeout, services.make_reference)
+    guard = PageGuard(app, renderer, services.clock, options.answer_timeout, services.make_reference)
     logs = LogPages(services.db, services.actor, renderer, services.wall, options.page_size)
     message = MessagePage(services.db, services.actor, renderer, services.explain)
     preview = PreviewPage(services.db, services.actor, services.content, services.executor, renderer)
@@ -78,7 +78,7 @@ def make_site(options: WebOptions, services: WebServices) -> DoorSite:
     guard.route("/healthz", monitor.health)
     guard.route("/metrics", monitor.metrics)
     guard.route("/static/<name>", StaticPages(static).file)
-    return DoorSite(app.resource(), options, services.metrics, services.clock)
+    return DoorSite(app.resource(), options, services.metrics, services.clock, options.hosts)
 
 
 class StaticPages:

@@ -33,7 +33,8 @@ class DoorTests(SynchronousTestCase):
 
     def make(self, **options: object) -> DoorSite:
         """A site with these options."""
-        return DoorSite(Echo(), WebOptions(**options), self.metrics, self.clock)  # type: ignore[arg-type]
+        limits = WebOptions(**options)  # type: ignore[arg-type]
+        return DoorSite(Echo(), limits, self.metrics, self.clock, limits.hosts)
 
     def tearDown(self) -> None:
         self.assertEqual([], self.clock.getDelayedCalls())

@@ -1,0 +1,1 @@
+"""The HTTP API: its door, its versions, its description."""
