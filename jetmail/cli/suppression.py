@@ -17,7 +17,7 @@ from jetmail.errors import UsageError
 from jetmail.store.directory.accounts import DEFAULT
 from jetmail.store.traffic.suppressions import APPLIANCE, MANUAL, REASONS
 
-EXAMPLE = "suppression add ann@example.com --detail 'asked by phone'"
+EXAMPLE = "suppression add ann@example.com --detail phoned"
 _FILE = """\
 A CSV file whose first row names its columns: target_value (the address), and if you like reason, expires (2026-12-31, UTC) and detail. What is
 suppressed already is skipped; wrong rows are listed with their number, and the others taken. Exit code 1 when there are wrong rows."""
