@@ -201,7 +201,7 @@ def _scope(conn: Connection, domain: str, account: str, must_exist: bool = True)
     if bool(domain) == bool(account):
         raise UsageError("domain", "name a domain or an account, and not both")
     if domain:
-        if must_exist and domains.get(conn, domain) is None:
+        if must_exist and not _is_ours(conn, domain):
             raise NotFoundError(f"no such domain: {domain}")
         return "domain", domain
     known = accounts.named(conn, account) or (
@@ -210,6 +210,15 @@ def _scope(conn: Connection, domain: str, account: str, must_exist: bool = True)
     if known is None:
         raise NotFoundError(f"no such account: {account}")
     return "account", str(known.id)
+
+
+def _is_ours(conn: Connection, name: str) -> bool:
+    """The domain, or one above it, is here."""
+    while name:
+        if domains.get(conn, name) is not None:
+            return True
+        name = name.partition(".")[2]
+    return False
 
 
 def _domain(text: str) -> str:

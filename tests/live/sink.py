@@ -3,9 +3,11 @@
     python -m tests.live.sink --port 2526 --log FILE [--defer 0.1] [--stall PHASE] [--cert FILE --key FILE] [--chunking]
 
 Each message becomes one JSON line in FILE, written before the 250 is said: sender, recipients, size, `tls` (version or ""), `whole` (its body has
-the digest its own X-Digest header names; null without one), `subject` and, with --keep, the content itself (latin-1).
+the digest its own X-Digest header names; null without one), `peer` (the address it came from), `helo` (who said EHLO), `subject` and, with --keep,
+the content itself (latin-1).
 --defer RATE answers that share of RCPT with 451. --stall PHASE (banner, ehlo, mail, rcpt, data, body, quit) never answers there.
---reject answers every RCPT with 550. Only asyncio and the standard library, so that it can judge the product's own grammar from outside.
+--reject answers every RCPT with 550, --gone ADDRESS the one to it.
+Only asyncio and the standard library, so that it can judge the product's own grammar from outside.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class Sink(asyncio.Protocol):
         self.options, self.log, self.dice, self.tls = options, log, dice, tls
         self.transport: Any = None
         self.buffer = bytearray()
-        self.version = ""
+        self.version = self.peer = self.helo = ""
         self.stalled = False
         self.upgrading = False
         self.waiting: set[asyncio.Task[None]] = set()
@@ -60,6 +62,7 @@ class Sink(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         first = self.transport is None
         self.transport = transport
+        self.peer = str(transport.get_extra_info("peername")[0])
         if first:
             self.say("banner", "220 sink.example.test ESMTP")
 
@@ -85,6 +88,7 @@ class Sink(asyncio.Protocol):
         verb = text.split(" ")[0].split(":")[0].upper()
         if verb in ("EHLO", "HELO"):
             self.reset()
+            self.helo = text.partition(" ")[2]
             words = ["sink.example.test", "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 200000000", "ENHANCEDSTATUSCODES"]
             words += ["CHUNKING"] if self.options.chunking else []
             words += ["STARTTLS"] if self.tls and not self.version else []
@@ -93,7 +97,7 @@ class Sink(asyncio.Protocol):
             self.sender = text[text.find("<") + 1 : text.find(">")]
             self.say("mail", "250 2.1.0 ok")
         elif verb == "RCPT":
-            if self.options.reject:
+            if self.options.reject or f"<{self.options.gone}>" in text:
                 self.say("rcpt", "550 5.1.1 nobody of that name")
             elif self.dice.random() < self.options.defer:
                 self.say("rcpt", "451 4.3.0 not now")
@@ -163,6 +167,7 @@ class Sink(asyncio.Protocol):
     def received(self, content: bytes) -> None:
         seen: dict[str, Any] = {"sender": self.sender, "recipients": self.recipients, "size": len(content), "tls": self.version}
         seen["whole"] = whole(content)
+        seen["peer"], seen["helo"] = self.peer, self.helo
         header = email.message_from_bytes(content.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
         seen["subject"] = str(header.get("Subject", ""))
         seen["message_id"] = str(header.get("Message-ID", "")).strip()
@@ -195,6 +200,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stall", choices=PHASES, default="")
     parser.add_argument("--reject", action="store_true")
+    parser.add_argument("--gone", default="")
     parser.add_argument("--chunking", action="store_true")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--cert", default="")
