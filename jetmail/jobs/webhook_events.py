@@ -12,9 +12,9 @@
 | event `attempt`, result delivered / later / never | `.delivered` / `.deferred` / `.bounced` |
 | the same, result never, reason suppressed | `outbound.dropped` |
 | event `expired` (waited too long), `returned` (sent back by an administrator) | `.bounced` |
-| event `bounced-later`, `bounce-received` (a report that came back) | `outbound.bounced` |
+| event `bounced-later` (a report that came back) | `outbound.bounced` |
 | event `complaint` | `outbound.complaint` |
-| event `suppressed`, `deleted`, `delete`, `dropped` | `outbound.dropped` (nothing for inbound: its owner did it) |
+| event `deleted`, `delete`, `dropped` | `outbound.dropped` (nothing for inbound: its owner did it) |
 | any other event whose kind is one of the words | that one |
 
 A webhook is told of an event that is one of its events, is of its users and domains where it names some, and happened since it was made or last
@@ -34,11 +34,10 @@ from jetmail.store.traffic.happenings import Happening
 from jetmail.store.traffic.webhook_queue import NewEvent
 
 MAX_TEXT = 500  # of a field strangers wrote
-SUPPRESSED = frozenset({"suppressed", "suppression"})
-_DROPPED = frozenset({"suppressed", "deleted", "delete", "dropped"})
-_LATER_BOUNCES = frozenset({"bounced-later", "bounce-received"})
+SUPPRESSED = "suppressed"
+_DROPPED = frozenset({"deleted", "delete", "dropped"})
 _RESULTS = {"delivered": "delivered", "later": "deferred", "never": "bounced"}
-_ENDED = frozenset({"expired", "returned"})
+_ENDED = frozenset({"expired", "returned", "bounced-later"})
 
 
 def types_of(found: Happening) -> tuple[str, ...]:
@@ -60,15 +59,15 @@ def _came(found: Happening) -> tuple[str, ...]:
         case "rejected" | "blocked":
             if not is_outbound:
                 return ("blocked",)
-            return ("virus",) if found.reason == "virus" else ("dropped",) if found.reason in SUPPRESSED else ("rejected",)
+            return ("virus",) if found.reason == "virus" else ("dropped",) if found.reason == SUPPRESSED else ("rejected",)
     return ()
 
 
 def _happened(found: Happening) -> tuple[str, ...]:
     if found.kind == "attempt":
         word = _RESULTS.get(str(found.detail.get("result", "")), "")
-        return ("dropped",) if word == "bounced" and found.detail.get("reason") in SUPPRESSED else (word,)
-    if found.kind in _ENDED or found.kind in _LATER_BOUNCES:
+        return ("dropped",) if word == "bounced" and found.detail.get("reason") == SUPPRESSED else (word,)
+    if found.kind in _ENDED:
         return ("bounced",)
     if found.kind in _DROPPED:
         return ("dropped",)
@@ -95,12 +94,9 @@ def data(found: Happening) -> dict[str, Any]:
         "received_at": found.received,
         "at": found.at,
     }
-    for name in ("host", "tls", "by", "type", "classification", "feedback_type"):
-        if isinstance(detail.get(name), str) and detail[name]:
+    for name in ("host", "tls", "word", "hard", "type", "reporter"):
+        if isinstance(detail.get(name), str | bool) and detail[name]:
             told[name] = detail[name]
-    tags = detail.get("tags")
-    if isinstance(tags, list):
-        told["tags"] = [str(tag)[:MAX_TEXT] for tag in tags[:50]]
     return {name: value[:MAX_TEXT] if isinstance(value, str) else value for name, value in told.items()}
 
 
@@ -117,7 +113,9 @@ def news(
 ) -> list[NewEvent]:
     """What is to be queued. `account_of_...`: 0 for nobody's."""
     made: list[NewEvent] = []
-    hooks = tuple(hooks)
+    of_account: dict[int | None, list[Webhook]] = {}
+    for hook in hooks:
+        of_account.setdefault(hook.account_id, []).append(hook)
     for found in happened:
         words = types_of(found)
         if not words:
@@ -125,12 +123,13 @@ def news(
         domains = domains_of(found)
         is_outbound = found.direction == "outbound"
         owner = (account_of_user(found.user) if found.user else 0) if is_outbound else account_of_domain(found.domain)
+        listening = (*of_account.get(None, ()), *(of_account.get(owner, ()) if owner > 0 else ()))
         told: dict[str, Any] | None = None
         for word in words:
             event = f"{found.direction}.{word}"
             octets = b""
-            for hook in hooks:
-                if not _is_for(hook, event, found, owner, domains):
+            for hook in listening:
+                if not _is_for(hook, event, found, domains):
                     continue
                 told = told if told is not None else data(found)
                 identity = webhook.event_id(found.uid, found.kind, found.row, event, found.received)
@@ -139,10 +138,9 @@ def news(
     return made
 
 
-def _is_for(hook: Webhook, event: str, found: Happening, owner: int, domains: tuple[str, ...]) -> bool:
+def _is_for(hook: Webhook, event: str, found: Happening, domains: tuple[str, ...]) -> bool:
     return (
         found.at >= hook.since
-        and (hook.account_id is None or (owner > 0 and hook.account_id == owner))
         and webhook.matches(hook.events, event)
         and (not hook.smtp_users or found.user in hook.smtp_users)
         and (not hook.domains or any(domain in hook.domains for domain in domains))

@@ -35,7 +35,7 @@ from jetmail.store.traffic import happenings, webhook_queue
 from jetmail.store.traffic.happenings import Happening, Position
 from jetmail.store.traffic.webhook_queue import BACKLOG, DEAD, DELIVERED, WAITING, Bounds, DueEvent, Told
 
-AT_ONCE = 500  # rows read in one search
+AT_ONCE = 200  # rows read in one search, and looked at in one go
 SLACK = 60.0  # times are in the order of ids but for so much
 SAY_AGAIN = 600.0  # how often a webhook that is over its backlog is spoken of
 UNREAD = 5_000  # rows nobody wanted, after which their number is written down all the same
@@ -216,8 +216,8 @@ class Webhooks:
         options, now = self._options, self._clock.seconds()
         free = options.concurrency - len(self._running)
         self._turn += 1  # whoever comes first takes the places of all: not always the same
-        order = list(self._hooks)
-        begin = self._turn % len(order)
+        order = [uuid for uuid in self._db.read(webhook_queue.waiting) if uuid in self._hooks]
+        begin = self._turn % max(1, len(order))
         wanted: list[DueEvent] = []
         for uuid in [*order[begin:], *order[:begin]]:
             places = min(free - len(wanted), self._limit(uuid) - self._places.get(uuid, 0))

@@ -12,7 +12,7 @@ Promises
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from OpenSSL import SSL
@@ -62,7 +62,7 @@ class Poster:
         return posting.addErrback(_told)
 
     async def _post(self, url: str, headers: Mapping[str, str], octets: bytes, agent: Agent) -> Posted:
-        fields = Headers({"Content-Type": ["application/json"], "User-Agent": [self._name]})
+        fields = _Spelled({"Content-Type": ["application/json"], "User-Agent": [self._name]})
         for name, value in headers.items():
             fields.setRawHeaders(name, [value])
         response = await agent.request(b"POST", url.encode("ascii"), fields, _Body(octets))
@@ -77,6 +77,15 @@ class Poster:
             return Posted(response.code, f"answered {response.code}; redirects are not followed")
         said = _PRINTABLE.sub(" ", reading.octets.decode("ascii", "replace").replace("\ufffd", " ")).strip()
         return Posted(response.code, f"answered {response.code}" + (f": {said}" if said else ""))
+
+
+class _Spelled(Headers):
+    """The names of fields mean the same in any case, but a receiver written by hand may look for them as they are documented."""
+
+    def getAllRawHeaders(self) -> Iterator[tuple[bytes, Sequence[bytes]]]:
+        """As they go out."""
+        for name, values in super().getAllRawHeaders():
+            yield (b"X-Webhook-ID" if name == b"X-Webhook-Id" else name), values
 
 
 @implementer(IBodyProducer)

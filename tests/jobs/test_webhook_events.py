@@ -59,6 +59,7 @@ def told(found: Happening, *hooks: Webhook) -> list[tuple[str, str]]:
         ({"kind": "delete"}, "dropped", ""),
         ({"kind": "dropped"}, "dropped", ""),
         ({"kind": "hold"}, "", ""),
+        ({"kind": "suppressed", "detail": {"reason": "bounce"}}, "", ""),
         ({"kind": "report"}, "", ""),
         ({"kind": "something-new"}, "", ""),
     ],
@@ -111,7 +112,7 @@ def test_inbound_domain() -> None:
 
 def test_data() -> None:
     """What is said: whom and what it is about and how it ended, the last reply of the attempt itself, nothing of the content; long texts are cut."""
-    detail = {"result": "never", "reason": "refused", "reply": "550 5.1.1 no", "host": "mx.test", "tls": "TLSv1.3", "tags": ["a"]}
+    detail = {"result": "never", "reason": "refused", "reply": "550 5.1.1 no", "host": "mx.test", "tls": "TLSv1.3"}
     found = happening(kind="attempt", detail=detail, reply="250 later one", status="rejected", subject="x" * 900, at=101.0)
     (new,) = webhook_events.news([found], [hook()], lambda user: 1, lambda domain: 0)
     body = json.loads(new.body)
@@ -119,8 +120,20 @@ def test_data() -> None:
     assert body["data"] == {
         "message": "u1", "direction": "outbound", "sender": "b@Sender.test", "from": "Ann <a@author.test>", "recipient": "r@rcpt.test",
         "subject": "x" * 500, "message_id": "<m@x>", "domain": "author.test", "user": "app", "status": "rejected", "reason": "refused",
-        "reply": "550 5.1.1 no", "received_at": 99.0, "at": 101.0, "host": "mx.test", "tls": "TLSv1.3", "tags": ["a"],
+        "reply": "550 5.1.1 no", "received_at": 99.0, "at": 101.0, "host": "mx.test", "tls": "TLSv1.3",
     }  # fmt: skip
+
+
+def test_report() -> None:
+    """Of a report that came back: what it says, and not who of ours did anything."""
+    detail = {"recipient": "other@rcpt.test", "reply": "smtp; 550 gone", "word": "no-such-address", "hard": True, "by": "root", "reporter": "mx.test"}
+    found = happening(kind="bounced-later", detail=detail, recipient="", reason="returned")
+    (new,) = webhook_events.news([found], [hook()], lambda user: 1, lambda domain: 0)
+    data = json.loads(new.body)["data"]
+    assert (data["recipient"], data["reply"], data["word"], data["hard"], data["reporter"], data["reason"]) == (
+        "other@rcpt.test", "smtp; 550 gone", "no-such-address", True, "mx.test", "returned",
+    )  # fmt: skip
+    assert "by" not in data
 
 
 def test_ids() -> None:

@@ -60,6 +60,7 @@ class PostingTests(SynchronousTestCase):
         self.assertTrue(asked.startswith(b"POST /in?a=b HTTP/1.1\r\n"), asked)
         for field in (b"Host: hook.test", b"Content-Type: application/json", b"X-Webhook-ID: evt_1", b"Content-Length: 7"):
             self.assertIn(field.lower() + b"\r\n", asked.lower())
+        self.assertIn(b"\r\nX-Webhook-ID: evt_1\r\n", asked)
         self.assertTrue(asked.endswith(b'\r\n\r\n{"a":1}'), asked)
 
     def test_refused(self) -> None:

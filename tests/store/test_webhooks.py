@@ -203,6 +203,9 @@ class QueueTests(SynchronousTestCase):
         webhook_queue.record(self.conn, Told(1, "dead", 404, "", 10.0))
         webhook_queue.record(self.conn, Told(2, "delivered", 200, "", 20.0))
         self.assertEqual(webhook_queue.known(self.conn), ("h", "other"))
+        self.assertEqual(webhook_queue.waiting(self.conn), ("h", "other"))
+        plan = self.conn.execute("EXPLAIN QUERY PLAN SELECT min(webhook) FROM webhook_queue WHERE webhook > 'x'").fetchone()[3]
+        self.assertIn("SEARCH", plan)
         self.assertEqual(webhook_queue.expire(self.conn, "h", 10.0, 20.0), 0)
         self.assertEqual(webhook_queue.expire(self.conn, "h", 11.0, 21.0, 1), 1)
         self.assertEqual(webhook_queue.expire(self.conn, "h", 11.0, 21.0), 1)

@@ -212,14 +212,22 @@ def forget(conn: Connection, webhook: str, limit: int = 1_000) -> int:
     return conn.execute("DELETE FROM webhook_queue WHERE id IN (SELECT id FROM webhook_queue WHERE webhook = ? LIMIT ?)", (webhook, limit)).rowcount
 
 
+def waiting(conn: Connection) -> tuple[str, ...]:
+    """The webhooks for which something waits, due or not."""
+    return _each(conn, "SELECT min(webhook) FROM webhook_queue INDEXED BY webhook_queue_due WHERE state = 'waiting' AND webhook > ?")
+
+
 def known(conn: Connection) -> tuple[str, ...]:
     """The webhooks that have rows."""
+    return _each(conn, "SELECT min(webhook) FROM webhook_queue WHERE webhook > ?")
+
+
+def _each(conn: Connection, following: str) -> tuple[str, ...]:
+    """From one to the next by the index: there are few, and many rows of each."""
     found: list[str] = []
-    while True:  # from one to the next by the index: there are few, and many rows of each
-        row = conn.execute("SELECT min(webhook) FROM webhook_queue WHERE webhook > ?", (found[-1] if found else "",)).fetchone()
-        if row[0] is None:
-            return tuple(found)
+    while (row := conn.execute(following, (found[-1] if found else "",)).fetchone())[0] is not None:
         found.append(row[0])
+    return tuple(found)
 
 
 def expire(conn: Connection, webhook: str, dead_before: float, delivered_before: float, limit: int = 1_000) -> int:
