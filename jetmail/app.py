@@ -226,9 +226,8 @@ class Appliance(Service):
         )
         if ensure_certificate(self.files, self.hostname, reactor.seconds()):
             self.log.warn("made a self-signed certificate for {hostname}: {path}", hostname=self.hostname, path=str(self.files.certificate))
-        doors = building.doors(
-            config, self.hostname, self.connections, self._make_receiver, self._make_reference, self._inherited, ServerTls(self.files)
-        )
+        tls = ServerTls(self.files)
+        doors = building.doors(config, self.hostname, self.connections, self._make_receiver, self._make_reference, self._inherited, tls)
         self.listeners = Listeners(reactor, self.connections, list(doors))
         self.webhooks = building.webhooks(config, reactor, IDatabase(self.db), self.resolver, self.dialer, self.entropy, self.metrics)
         self.scheduler = Scheduler(
@@ -263,6 +262,9 @@ class Appliance(Service):
             ],
             Logger("jetmail.jobs"),
         )
+        self.api = building.api(
+            config, reactor, self.services, self.directory, self.entropy, self.executor, self.metrics, self._make_reference, tls
+        )  # fmt: skip
         self.site = make_site(WebOptions(brand=config.web.brand, hosts=tuple(config.web.hosts)), self._web_services())
 
     def _make_receiver(self, peer: Peer) -> Receiver:
@@ -336,6 +338,7 @@ class Appliance(Service):
             host.give_to(self.config.state, self._owner)
             self._compose_on_disk()
             self.listeners.listen()
+            self.api.listen()
             if self.config.web.port:
                 self._pages = self.reactor.listenTCP(self.config.web.port, self.site, interface=self.config.web.address)
             host.give_to(self.config.state, self._owner)
@@ -375,6 +378,7 @@ class Appliance(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        await self.api.stop()
         await self.listeners.stopService()
         await self.queue.stopService()
         self.pool.close()
@@ -422,7 +426,7 @@ class Appliance(Service):
         ports = " ".join(f"{name}={port}" for name, port in self.listeners.ports.items())
         web = f" web=http://{host.bracketed(self.config.web.address)}:{self._pages.getHost().port}/" if self._pages is not None else ""
         self.log.info("ready", hostname=self.hostname, ports=ports)
-        self._announce(f"jetmail ready {ports}{web}")
+        self._announce(f"jetmail ready {ports}{web}{self.api.url and ' api=' + self.api.url}")
 
 
 class WakeUp(DatagramProtocol):

@@ -1,5 +1,5 @@
 """Parts of the appliance that are made of many others: what leaves (`outgoing`), who is told of it (`webhooks`), the doors mail comes in by
-(`doors`). app.py calls each once, in the order it boots; nothing is kept here.
+(`doors`, `api`). app.py calls each once, in the order it boots; nothing is kept here.
 
 Raises ConfigError where a setting makes no sense to the room it is for.
 """
@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
 
 from jetmail import host, wiring
+from jetmail.actions.tokens import Bearers
+from jetmail.api.site import ApiPort, ApiServices, make_api
 from jetmail.config import Config
 from jetmail.inbound.connections import Connections
+from jetmail.inbound.handin import HandIn
 from jetmail.inbound.listener import SmtpFactory
+from jetmail.inbound.login import is_allowed_from
 from jetmail.inbound.options import ListenerOptions
-from jetmail.inbound.peer import Peer
+from jetmail.inbound.peer import Peer, origin, plain
+from jetmail.inbound.services import ReceiverServices
 from jetmail.inbound.tls import ServerTls
 from jetmail.inbound.transaction import Receiver
-from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IResolver
+from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, IHandIn, IResolver
 from jetmail.jobs.webhooks import WebhookOptions, Webhooks
 from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.outbound.attempt import Deliverer
@@ -40,6 +46,7 @@ from jetmail.spool.content import chunks
 from jetmail.store.directory.cache import Directory
 from jetmail.store.traffic.webhook_queue import Bounds
 from jetmail.suppressing import Suppressing
+from jetmail.web.door import is_loopback
 from jetmail.web.metrics import Metrics
 
 
@@ -113,6 +120,20 @@ def webhooks(config: Config, reactor: Any, db: IDatabase, resolver: IResolver, d
     )
     log = Logger("jetmail.jobs.webhooks")
     return Webhooks(db, poster.post, reactor, entropy, options, log, metrics.webhook_attempt, metrics.webhook_dead)
+
+
+def api(
+    config: Config, reactor: Any, receiving: ReceiverServices, directory: Directory, entropy: IEntropy, executor: IExecutor, metrics: Metrics,
+    make_reference: Callable[[], str], tls: ServerTls,
+) -> ApiPort:  # fmt: skip
+    """[api]"""
+    given, db = config.api, receiving.db
+    hand_in = IHandIn(HandIn(partial(Receiver, receiving), directory, reactor, config.smtp.max_message_size))
+    bearers = Bearers(db, directory, reactor.seconds, is_allowed_from)
+    services = ApiServices(db, bearers, hand_in, reactor, reactor.seconds, entropy, executor, metrics, make_reference, plain, origin)
+    site, messages = make_api(wiring.api_options(config, receiving.hostname), services)
+    is_plain = given.tls == "off" or is_loopback(given.address)
+    return ApiPort(reactor, site, messages, given.address, given.port, None if is_plain else tls)
 
 
 def doors(

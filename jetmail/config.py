@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from jetmail.errors import ConfigError
 from jetmail.sections import (
+    Api,
     Delivery,
     Dns,
     Domains,
@@ -70,6 +71,7 @@ class Config:
     ldap: Ldap = Ldap()
     dns: Dns = Dns()
     web: Web = Web()
+    api: Api = Api()
     webhooks: Webhooks = Webhooks()
     log: Log = Log()
 
@@ -119,6 +121,7 @@ SECTIONS: tuple[type, ...] = (
     Ldap,
     Dns,
     Web,
+    Api,
     Webhooks,
     Log,
 )
@@ -241,6 +244,11 @@ def _contradictions(config: Config) -> list[str]:
     check("web.address", ipaddress.ip_address, config.web.address, "an IP address")
     if config.web.port and config.web.address and not _is_loopback(config.web.address):
         problems.append("web.address: must be a loopback address while the pages have no sign-in")
+    check("api.address", ipaddress.ip_address, config.api.address, "an IP address")
+    for index, network in enumerate(config.api.proxies):
+        check(f"api.proxies[{index}]", ipaddress.ip_network, network, "a network (192.0.2.0/24)")
+    if config.api.port and config.api.tls == "off" and not config.api.proxies and not (config.api.address and _is_loopback(config.api.address)):
+        problems.append("api.tls: may be off on the loopback address only, or behind a proxy that api.proxies names: a token never goes in clear")
     check("delivery.source_ipv4", ipaddress.IPv4Address, config.delivery.source_ipv4, "an IPv4 address")
     check("delivery.source_ipv6", ipaddress.IPv6Address, config.delivery.source_ipv6, "an IPv6 address")
     check("delivery.smarthost", split_host_port, config.delivery.smarthost, "HOST:PORT")

@@ -188,6 +188,28 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True)
+class Api:
+    """[api] Sending over HTTP, with tokens (docs/api.md)."""
+
+    address: str = setting("127.0.0.1", "IP address to listen on; empty: all")
+    port: int = setting(0, "TCP port; 0 turns the API off", low=0, high=65_535)
+    tls: Literal["auto", "off"] = setting("auto", "auto: TLS with the certificate of [tls] unless the address is the loopback's; off: a proxy has it")
+    proxies: tuple[str, ...] = setting(
+        (), "networks of proxies that are believed when they say for whom they ask (X-Forwarded-For, X-Forwarded-Proto)"
+    )
+    json_limit: int = setting(
+        25 * MIB, "octets of one request in JSON; a message as it is may have smtp.max_message_size", low=65_536, high=256 * MIB
+    )
+    json_memory: int = setting(128 * MIB, "octets of such requests held at a time in all; beyond it clients are told 503", low=MIB, high=4_096 * MIB)
+    max_batch: int = setting(500, "messages in one request", low=1, high=1_000)
+    token_rate: float = setting(50.0, "requests a second with one token, over two seconds; beyond it clients are told 429", low=0.1, high=100_000)
+    address_rate: float = setting(100.0, "requests a second from one IPv4 address or IPv6 /64", low=0.1, high=100_000)
+    failures: int = setting(20, "requests without a good token in a minute, from one address", low=1, high=10_000)
+    max_connections: int = setting(500, "connections at a time", low=1, high=100_000)
+    max_per_address: int = setting(50, "connections at a time from one address", low=1, high=100_000)
+
+
+@dataclass(frozen=True, slots=True)
 class Webhooks:
     """[webhooks] How events are told to those who want to be told by HTTP (docs/webhooks.md)."""
 

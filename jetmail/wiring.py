@@ -15,6 +15,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from jetmail import config as configuration
 from jetmail.actions.publishing import PublishOptions
+from jetmail.api.options import ApiOptions
 from jetmail.config import Config, split_host_port
 from jetmail.dns import DnsOptions, server_addresses
 from jetmail.errors import ConfigError
@@ -233,6 +234,25 @@ def transport_jobs(
         reports = TlsReports(db, resolver, fetcher.post, hostname, reactor.seconds, make_uid, queue.wake, log, signed)
         jobs.append(TransportJob("tls-reports", 1_200.0, reports.send))
     return jobs
+
+
+def api_options(config: Config, hostname: str) -> ApiOptions:
+    """[api], and what it shares with [smtp]"""
+    api, smtp = config.api, config.smtp
+    return ApiOptions(
+        hostname=hostname,
+        proxies=api.proxies,
+        json_limit=api.json_limit,
+        json_memory=max(api.json_memory, api.json_limit),
+        raw_limit=smtp.max_message_size,
+        max_recipients=smtp.max_recipients,
+        max_batch=api.max_batch,
+        token_rate=api.token_rate,
+        address_rate=api.address_rate,
+        failures=api.failures,
+        max_connections=api.max_connections,
+        max_per_address=api.max_per_address,
+    )
 
 
 def http_client(reactor: Any) -> HTTPClient:

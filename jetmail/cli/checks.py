@@ -158,6 +158,8 @@ def ports(config: settings.Config) -> Iterator[Problem]:
     wanted = [(f"listener[{index}].port", listener.address, listener.port) for index, listener in enumerate(config.listeners)]
     if config.web.port:
         wanted.append(("web.port", config.web.address, config.web.port))
+    if config.api.port:
+        wanted.append(("api.port", config.api.address, config.api.port))
     for key, address, port in wanted:
         reason = port_problem(address, port)
         if reason:
