@@ -25,7 +25,7 @@ from jetmail.outbound.job import Job
 from jetmail.outbound.origin import Origin
 from jetmail.outbound.warmup import Counts
 from jetmail.store.directory.sources import Source, SourceBook
-from jetmail.store.traffic.deliveries import MessageFacts
+from jetmail.store.traffic.deliveries import WARM_UP, MessageFacts
 
 Outcomes = dict[int, Outcome]
 
@@ -118,9 +118,7 @@ class Departures:
 
     def _over(self, job: Job, source: Source, why: str) -> Deferred[Outcomes]:
         if source.overflow == "wait":
-            later = Outcome(
-                Result.LATER, "warm-up", Reply(451, "4.3.2", f"source {why}"), source=source.name, not_before=warmup.next_day(self._wall())
-            )
+            later = Outcome(Result.LATER, WARM_UP, Reply(451, "4.3.2", f"source {why}"), source=source.name, not_before=warmup.next_day(self._wall()))
             return succeed({due.id: later for due in job.deliveries})
         return self._deliverer.deliver(job).addCallback(
             lambda found: {delivery_id: outcome._replace(source=f"default: {why}") for delivery_id, outcome in found.items()}

@@ -10,7 +10,7 @@ from jetmail.errors import StoreError
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
 from jetmail.outbound.job import Job
-from jetmail.store.traffic import source_days
+from jetmail.store.traffic import lanes, source_days
 from tests.outbound.appliance import DELIVERED, Appliance
 
 DAY = 86_400.0
@@ -44,6 +44,19 @@ class WarmingTests(SynchronousTestCase):
         self.assertEqual(len(self.house.deliverer.jobs), 1)
         self.house.turn(120)
         self.assertEqual(self.house.rows()[0][:3], ("delivered", "accepted", 2))
+
+    def test_neither_a_restart_nor_an_answer_wakes_it(self) -> None:
+        """Mail that waits for the next day is let lie when the queue starts and when its destination answers again after trouble."""
+        self.house.deliverer.answers["demo.test"] = self.limited
+        self.house.accept()
+        self.house.turn(5)
+        self.house.crash()
+        self.house.queue.startService()
+        self.house.turn(5)
+        self.assertEqual(self.house.rows()[0][2:4], (1, self.midnight))
+        connection = self.house.store.connection
+        self.assertEqual(lanes.wake(connection, self.house.clock.seconds(), "demo.test"), 0)
+        self.assertEqual(lanes.rebase(connection, self.house.clock.seconds() - 2 * DAY, 20_000.0), 1, "a clock that went back by days")
 
     def test_counted_with_the_outcome(self) -> None:
         """The source's day has what was taken, in the transaction that records it, and the event names the source."""

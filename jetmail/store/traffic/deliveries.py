@@ -23,6 +23,7 @@ from jetmail.store.traffic import source_days
 from jetmail.store.traffic.suppressions import Strike
 
 COOLING = "cooling"  # the reason of one that waits for its site (sites.py)
+WARM_UP = "warm-up"  # the reason of one whose source has sent what it may today: it waits for the next day, whatever its destination does
 OPERATOR = "operator"  # the reason of a queued delivery that somebody asked to be returned to its sender
 
 

@@ -14,6 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jetmail.store.database import Connection
+from jetmail.store.traffic.deliveries import WARM_UP
+
+DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,9 @@ def clear(conn: Connection, name: str) -> None:
 def wake(conn: Connection, now: float, name: str) -> int:
     """The destination answers again: what failed before and waits for a later time is due now. -> how many."""
     return conn.execute(
-        "UPDATE deliveries SET next_attempt = ? WHERE status = 'queued' AND held = 0 AND destination = ? AND next_attempt > ? AND reason <> ''",
-        (now, name, now),
+        """UPDATE deliveries SET next_attempt = ? WHERE status = 'queued' AND held = 0 AND destination = ? AND next_attempt > ?
+            AND reason NOT IN ('', ?)""",
+        (now, name, now, WARM_UP),
     ).rowcount
 
 
@@ -100,7 +104,8 @@ def rebase(conn: Connection, now: float, horizon: float) -> int:
     """The clock went back: nothing may wait longer than any schedule would have it. -> how many deliveries were due too far ahead."""
     conn.execute("UPDATE destinations SET not_before = ? WHERE not_before > ?", (now, now + horizon))
     return conn.execute(
-        "UPDATE deliveries SET next_attempt = ? WHERE status = 'queued' AND held = 0 AND next_attempt > ?", (now, now + horizon)
+        "UPDATE deliveries SET next_attempt = ? WHERE status = 'queued' AND held = 0 AND next_attempt > ? AND (reason <> ? OR next_attempt > ?)",
+        (now, now + horizon, WARM_UP, now + horizon + DAY),
     ).rowcount
 
 
