@@ -199,8 +199,8 @@ class _Reader:
         if closing is None:
             return -1
         if name == "script" and self.script_size < MAX_SCRIPT:
-            self.script.append(self.html[stop : min(closing.start(), stop + MAX_SCRIPT)])
-            self.script_size += closing.start() - stop
+            self.script.append(self.html[stop : min(closing.start(), stop + MAX_SCRIPT - self.script_size)])
+            self.script_size += len(self.script[-1]) + 1  # and the line end between two
         elif name == "textarea":
             self._say(self.html[stop : closing.start()])
         return closing.end()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetmail.mail.markup import MAX_HTML, Link, attributes, read_page
+from jetmail.mail.markup import MAX_HTML, MAX_SCRIPT, Link, attributes, read_page
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,13 @@ def test_links_and_forms() -> None:
     assert (page.images[0].width, page.images[0].height) == (600, 400)
     assert (page.forms, page.passwords, page.refresh, page.script) == (("/in",), 1, "http://a.test/B", "go()")
     assert page.counts["a"] == 2
+
+
+def test_scripts_are_kept_up_to_a_limit() -> None:
+    """The code of all scripts together stays within MAX_SCRIPT, however many there are and wherever the last one stands."""
+    many = "<script>" + "x" * (MAX_SCRIPT - 10) + "</script>" + "<script>" + "y" * 100 + "</script>" * 2
+    assert MAX_SCRIPT - 1 <= len(read_page(many).script) <= MAX_SCRIPT
+    assert len(read_page("<script>z</script>" * 40_000).script) <= MAX_SCRIPT
 
 
 def test_letters_as_numbers() -> None:
