@@ -1,4 +1,5 @@
-"""queue list | show | retry | hold | unhold | bounce | delete: what waits for delivery, why, and what people do about it."""
+"""queue list | show | reasons | retry | hold | unhold | bounce | delete: what waits for delivery, why, and what people do about it. The commands of
+the same family about destinations are destinations.py's."""
 
 from __future__ import annotations
 
@@ -9,11 +10,12 @@ from functools import partial
 from typing import Any
 
 from jetmail.actions import queue
-from jetmail.cli import output
+from jetmail.cli import destinations, output
 from jetmail.cli.context import Context, settled
 from jetmail.cli.parser import FAILED, OK, Commands, Parser, age, count
 from jetmail.errors import UsageError
 from jetmail.store.traffic.administration import Queued, Selection
+from jetmail.store.traffic.deliveries import COOLING
 
 HEADINGS = ("id", "from", "to", "waits", "tries", "next", "reason")
 VERBS = {  # verb -> (help, done, asks first)
@@ -52,6 +54,7 @@ def register(commands: Commands) -> None:
         )
         _selection(parser)
         parser.add_argument("--all", action="store_true", help="the whole queue")
+    destinations.declare(family)
 
 
 def _selection(parser: Parser) -> None:
@@ -139,7 +142,7 @@ def _rows(context: Context, selection: Selection, now: float, limit: int) -> Ite
 
 def _cells(row: Queued, now: float, is_wide: bool) -> tuple[object, ...]:
     cells = (row.id, row.sender or "<>", row.recipient, output.span(now - row.queued), row.attempts, _next(row, now), _reason(row))
-    return (*cells, row.uid, row.subject, output.size(row.size), row.destination, row.reply or row.lane_reply) if is_wide else cells
+    return (*cells, row.uid, row.subject, output.size(row.size), row.destination, _reply(row)) if is_wide else cells
 
 
 def _next(row: Queued, now: float) -> str:
@@ -150,8 +153,12 @@ def _next(row: Queued, now: float) -> str:
     return "now" if row.next_attempt <= now else "in " + output.span(row.next_attempt - now)
 
 
+def _reply(row: Queued) -> str:
+    return row.lane_reply if row.lane_reason == COOLING else row.reply or row.lane_reply
+
+
 def _reason(row: Queued) -> str:
-    return row.reason or row.lane_reason or "-"
+    return COOLING if row.lane_reason == COOLING else row.reason or row.lane_reason or "-"
 
 
 def _items(row: Queued, now: float) -> list[tuple[str, object]]:
@@ -171,6 +178,8 @@ def _items(row: Queued, now: float) -> list[tuple[str, object]]:
         ("last reason", _reason(row)),
         ("last reply", row.reply or "-"),
     ]
-    if row.lane_reason:
+    if row.lane_reason == COOLING:
+        items.append(("waits because", row.lane_reply))
+    elif row.lane_reason:
         items.append(("destination is down", f"{row.lane_reason}: {row.lane_reply}"))
     return items

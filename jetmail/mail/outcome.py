@@ -18,7 +18,8 @@ class Result(Enum):
 
 class Outcome(NamedTuple):
     """`reason` is a word from a closed list (docs/queue.md): accepted, refused, deferred, dns, connect, tls, timeout, protocol, loop, null-mx,
-    no-route, unsupported, source, warm-up, content, expired, operator, suppressed.
+    no-route, unsupported, source, warm-up, content, expired, operator, suppressed. (A delivery that was
+    not tried may wait with the reason 'cooling', which is no outcome.)
 
     `reply` is the peer's last reply or one of ours that says what happened. `host`, `address`, `port`:
     who gave it ('' and 0 before any connection). `tls`: '' or 'TLSv1.3'; `verified`: its certificate was checked and named the host. `duration`

@@ -87,6 +87,7 @@ REASONS = {
     "source": "cannot leave from the address it is to",
     "warm-up": "its source has sent what it may today",
     "hold-rule": "a hold rule set it aside",
+    "cooling": "the provider asked to slow down",
     "content": "the stored content is damaged",
     "expired": "waited too long",
     "operator": "decided by an operator",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from jetmail.store.database import InlineDatabase
+from jetmail.store.traffic import sites
+from jetmail.store.traffic.sites import SiteState
 from tests.cli.conftest import NOW, CommandLine
 
 
@@ -159,3 +162,48 @@ def test_stats_count(jetmail: CommandLine) -> None:
     (seen,) = jetmail.rows("stats")
     assert seen["status"] == {"queued": 1, "delivered": 1} and seen["queue"]["queued"] == 1
     assert "2h" in jetmail.ok("stats")
+
+
+def test_suspend_and_resume(jetmail: CommandLine) -> None:
+    """A suspended destination is listed with what waits and why, its mail says so, and resume ends it."""
+    jetmail.accept(1, "alice@example.org", "bob@example.org")
+    assert "example.org" in jetmail.ok("queue", "suspend", "Example.ORG", "--reason", "moving to new servers")
+    (row,) = jetmail.rows("queue", "destinations")
+    assert (row["kind"], row["name"], row["state"], row["waiting"], row["note"]) == (
+        "destination",
+        "example.org",
+        "suspended",
+        2,
+        "moving to new servers",
+    )
+    assert "moving to new servers" in jetmail.ok("queue", "destinations")
+    assert "suspended" in jetmail.ok("queue", "list")
+    jetmail.ok("queue", "resume", "example.org")
+    assert jetmail.ok("queue", "destinations") == "every destination is well\n"
+    jetmail.run("queue", "resume", "example.org")
+    assert jetmail.code == 1 and "not suspended" in jetmail.err
+
+
+def test_suspend_a_site(jetmail: CommandLine) -> None:
+    """A provider is suspended by its name; one that nobody knows is refused with those that are known."""
+    jetmail.ok("queue", "suspend", "gmail", "--site")
+    (row,) = jetmail.rows("queue", "destinations")
+    assert (row["kind"], row["name"], row["state"]) == ("site", "gmail", "suspended")
+    jetmail.run("queue", "suspend", "gmial", "--site")
+    assert jetmail.code == 2 and "gmail" in jetmail.err
+    jetmail.ok("queue", "resume", "gmail", "--site")
+    assert jetmail.rows("queue", "destinations") == []
+
+
+def test_cooling_is_the_reason(jetmail: CommandLine) -> None:
+    """What waits for a site that cools down says what happened, in the list and of each delivery."""
+    uid = jetmail.accept(1, "alice@example.org")
+    said = "cooled down: 5 of 5 attempts were told to slow down by big, last: 421 4.7.28 slower"
+    database = InlineDatabase(str(jetmail.directory / "var" / "jetmail.db"))
+    database.run(sites.save, SiteState("big", 1, NOW - 10, NOW + 50, said))
+    database.run(sites.wait_for, "example.org", "big", NOW + 50, said)
+    database.close()
+    assert "cooling" in jetmail.ok("queue", "list")
+    assert said in jetmail.ok("queue", "show", uid)
+    table = jetmail.ok("queue", "destinations")
+    assert "big (site)" in table and f"waits for big: {said}" in table and "in 50s" in table

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from jetmail.store.traffic import lanes, sites
 from jetmail.web.options import WebOptions
+from tests.web import seed
 from tests.web.portal import PortalTestCase
 
 
@@ -34,6 +36,21 @@ class QueueTests(PortalTestCase):
         ):
             self.assertIn(fact, lane)
         self.assertIn('data-status="up"', text[text.index('id="lane-busy.example"') - 200 :])
+
+    def test_cooling_and_suspended(self) -> None:
+        """A destination that waits for its provider says for which and why, one that people suspended who did it and why; their mail does too."""
+        self.seed()
+        said = "cooled down: 5 of 5 attempts were told to slow down by big, last: 421 4.7.28 slower"
+        self.db.run(sites.wait_for, "busy.example", "big", seed.NOW + 600, said)
+        self.db.run(lanes.suspend, "slow.example", seed.NOW, "ann", "moving to new servers")
+        text = self.get("/queue").text
+        lane = text[text.index('id="lane-busy.example"') :]
+        for fact in ('data-status="cooling"', "Cooling</span>", "Waits for big", said, "in 10 min"):
+            self.assertIn(fact, lane[: lane.index("</tr>")])
+        lane = text[text.index('id="lane-slow.example"') :]
+        for fact in ('data-status="suspended"', "Suspended by ann", "moving to new servers"):
+            self.assertIn(fact, lane[: lane.index("</tr>")])
+        self.assertIn("the provider asked to slow down (cooling)", self.get("/queue?destination=busy.example").text)
 
     def test_figures(self) -> None:
         """The figures count what waits and what is held, apart."""

@@ -276,6 +276,7 @@ class DocsTests(PortalTestCase):
             "source",
             "warm-up",
             "hold-rule",
+            "cooling",
             "content",
             "expired",
             "operator",

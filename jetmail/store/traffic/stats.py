@@ -20,7 +20,8 @@ class Depth:
 @dataclass(frozen=True, slots=True)
 class Lane:
     """The part of the queue that goes to one destination. While that is down it is dialled again at `not_before`, and `reason` and `reply` say why.
-    `suspended` is 0 or 1: whether people suspended it."""
+    `suspended` is 0 or 1: whether people suspended it, `suspended_by` who, `note` why. `site`: what it waits for while that is cooling or
+    suspended."""
 
     destination: str
     queued: int
@@ -32,6 +33,9 @@ class Lane:
     reply: str
     not_before: float
     suspended: int
+    site: str = ""
+    suspended_by: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ def lanes(conn: Connection, limit: int = 100) -> tuple[Lane, ...]:
     """The queue by destination, longest first."""
     rows = conn.execute(
         """SELECT q.destination, sum(1 - q.held) AS waiting, sum(q.held), min(q.queued), min(CASE WHEN q.held = 0 THEN q.next_attempt END),
-               l.down_since, coalesce(l.reason, ''), coalesce(l.reply, ''), coalesce(l.not_before, 0), coalesce(l.suspended, 0)
+               l.down_since, coalesce(l.reason, ''), coalesce(l.reply, ''), coalesce(l.not_before, 0), coalesce(l.suspended, 0),
+               coalesce(l.site, ''), coalesce(l.suspended_by, ''), coalesce(l.suspended_reason, '')
            FROM (SELECT destination, held, queued, next_attempt FROM deliveries WHERE status = 'queued' AND held = 0
                  UNION ALL SELECT destination, held, queued, next_attempt FROM deliveries WHERE status = 'queued' AND held = 1) AS q
            LEFT JOIN destinations AS l ON l.name = q.destination

@@ -30,6 +30,8 @@ REFUSED = (Status.REJECTED, Status.BLOCKED, Status.SPAM, Status.QUARANTINED)
 KINDS = {
     "expired": ("Given up: its time in the queue was over", "rejected", "rejected"),
     "returned": ("Returned to the sender", "rejected", "rejected"),
+    "cooled": ("Waits: its provider asked to slow down", "hold", "queued"),
+    "eased": ("Its provider is given more again", "note", ""),
     "hold": ("Held", "hold", "quarantined"),
     "unhold": ("Let go", "queued", "queued"),
     "retry": ("To be tried at once", "attempt", ""),
