@@ -16,6 +16,7 @@ import pytest
 from tests.live.conftest import Certificates
 from tests.live.harness import Appliance, wait_until
 from tests.live.sink import SinkProcess
+from tests.live.submitting import Names, Submitting
 from tests.live.talk import Client
 from tests.live.zones import unbound
 
@@ -32,6 +33,7 @@ class Hook(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answering)
         self.answers: list[int] = []
         self.came: list[tuple[dict[str, str], bytes]] = []
+        self.paths: list[str] = []
         self.scheme = "http"
         if certificates is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -67,6 +69,7 @@ class Answering(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         hook: Any = self.server
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        hook.paths.append(self.path)
         hook.came.append((dict(self.headers.items()), body))
         self.send_response(hook.answers.pop(0) if hook.answers else 204)
         self.send_header("Content-Length", "0")
@@ -158,6 +161,40 @@ def test_tried_again(make: Callable[..., Appliance], far: SinkProcess, hook: Hoo
         assert appliance.rows("webhook", "resend", "h", "--all") == [{"resent": 2}]
         wait_until(lambda: states(appliance) == ["delivered"] * 3, 20, "delivered once sent again")
         assert {body["id"] for body in hook.told()[before:]} == {row["event"] for row in dead}
+
+
+def test_outbound(make: Callable[..., Appliance], far: SinkProcess, hook: Hook, tmp_path: Any) -> None:
+    """What a user sends is told to the user's account, refusals too, and to no other account; a filter for users and domains narrows it."""
+    names = Names({})
+    settings, ports = Submitting.settings(names, far)
+    with make({**settings, **QUICK}) as appliance:
+        house = Submitting(appliance, ports, tmp_path / "password")
+        house.user("app", "--domain", "example.org")
+        house.user("crm", "--domain", "example.org")
+        appliance.cli("account", "add", "other")
+        hooks = {
+            "mine": ("--event", "outbound.*"),
+            "crm": ("--user", "crm"),
+            "elsewhere": ("--domain", "example.net"),
+            "other": ("--account", "other"),
+            "all": ("--appliance", "--event", "outbound.rejected", "--event", "outbound.delivered"),
+        }
+        for name, words in hooks.items():
+            appliance.cli("webhook", "add", name, hook.url.replace("/in?from=jetmail", f"/{name}"), "--allow-private", *words)
+        appliance.start()
+        assert "queued as" in house.swaks()
+        assert "550" in house.swaks(sender="a@not-ours.test")
+        wait_until(lambda: len(hook.came) >= 5, 20, "five events")
+        came = sorted((path, json.loads(body)["type"]) for path, (_, body) in zip(hook.paths, hook.came, strict=True))
+        assert came == [
+            ("/all", "outbound.delivered"), ("/all", "outbound.rejected"), ("/mine", "outbound.delivered"), ("/mine", "outbound.queued"),
+            ("/mine", "outbound.rejected"),
+        ]  # fmt: skip
+        (user,) = appliance.rows("smtp-user", "show", "app")
+        assert {body["data"]["user"] for body in hook.told()} == {user["uuid"]}
+        (refused, _) = [body["data"] for body in hook.told() if body["type"] == "outbound.rejected"]
+        assert (refused["reason"], refused["domain"]) == ("acl", "not-ours.test") and "[ACL]" in refused["reply"]
+    names.close()
 
 
 def test_private(make: Callable[..., Appliance], far: SinkProcess, hook: Hook, tmp_path: Any) -> None:
