@@ -82,6 +82,7 @@ class Suppressing:
         account_id = self._account_of(user)
         if not key or not account_id:
             return None
+        detail = "".join(letter if letter.isprintable() else " " for letter in detail[: suppressions.MAX_DETAIL])  # a stranger wrote it
         return Strike(account_id, key, detail, now, uid, needed, now - self.options.window, now + days * DAY if days else None, reason)
 
 

@@ -14,7 +14,7 @@ from jetmail.mail.reply import Reply
 from jetmail.outbound.bounce import Reporter, ReportOptions
 from jetmail.outbound.queue import Queue
 from jetmail.outbound.suppressed import Sifter
-from jetmail.store.traffic import messages, suppressions
+from jetmail.store.traffic import messages, sending, suppressions
 from jetmail.suppressing import DAY, Suppressing, SuppressingOptions
 from tests.fakes import FakeEntropy
 from tests.outbound.appliance import Appliance
@@ -75,6 +75,14 @@ class BounceTests(SynchronousTestCase):
         self.assertIsNone(self.office.found(account=ACCOUNT + 1))
         event = json.loads(self.office.events("suppressed")[0])
         self.assertEqual((event["address"], event["for"]), ("ann@far.test", "bounce"))
+
+    def test_null_mx(self) -> None:
+        """A domain that takes no mail at all has no such address either; what a stranger wrote is one printable line."""
+        self.answers["far.test"] = Outcome(Result.NEVER, "null-mx", Reply(556, "5.1.10", "far.test does not\x1b accept\nmail"))
+        self.office.accept("ann@far.test")
+        found = self.office.found()
+        assert found is not None
+        self.assertEqual(found.detail, "556 5.1.10 far.test does not  accept mail")
 
     def test_unclear_refusals(self) -> None:
         """A refusal that does not say why suppresses with the third message in seven days."""
@@ -149,7 +157,7 @@ class SifterTests(SynchronousTestCase):
         self.assertIn(b"[SUPPRESSED] ann@far.test is on your suppression list (manual)", b" ".join(report.content.data.split()))
 
     def test_counts_for_nothing(self) -> None:
-        """What is not sent says nothing of the address or its host: no strike, and no sign of life."""
+        """What is not sent says nothing of the address, its host or who sent it: no strike, no sign of life, no mail that came back."""
         self.office.suppress()
         for _ in range(3):
             self.office.accept("ann@far.test")
@@ -157,6 +165,7 @@ class SifterTests(SynchronousTestCase):
         assert found is not None
         self.assertEqual(found.reason, "manual")
         self.assertEqual(self.office.deliverer.to("far.test"), [])
+        self.assertEqual(sending.returned(self.office.store.connection, 0, 1_000)[1], ())
 
     def test_behind_an_alias(self) -> None:
         """Looked at is where mail really goes; the sender is told of the address it wrote to."""

@@ -37,6 +37,15 @@ class SuppressionTests(SynchronousTestCase):
         self.assertEqual(self.found(), ("bounce", NOW + DAY))
         self.assertIsNone(self.found(account=2))
 
+    def test_found_by_address(self) -> None:
+        """However long an account's list is, only the rows of the addresses asked for are looked at."""
+        asked: list[str] = []
+        self.conn.set_trace_callback(asked.append)
+        self.found()
+        self.conn.set_trace_callback(None)
+        plan = " ".join(str(row[3]) for row in self.conn.execute("EXPLAIN QUERY PLAN " + asked[-1]))
+        self.assertIn("USING INDEX suppressions_address (address=? AND account_id=?)", plan)
+
     def test_appliance_binds_everybody(self) -> None:
         """What the appliance suppresses counts for every account, and is what is told when the account suppresses it too."""
         self.add("manual", None, account=APPLIANCE)

@@ -99,7 +99,8 @@ def returned(conn: Connection, after: int, limit: int) -> tuple[int, tuple[tuple
     rows = conn.execute(
         """SELECT m.user, m.sender FROM events AS e JOIN messages AS m ON m.id = e.message_id LEFT JOIN deliveries AS d ON d.id = e.delivery_id
             WHERE e.id > ? AND e.id <= ? AND m.user <> '' AND (e.kind = 'complaint' OR
-            (e.kind IN ('attempt', 'expired', 'bounced-later') AND d.status = 'rejected' AND d.finished = e.at))""",
+            (e.kind IN ('attempt', 'expired', 'bounced-later') AND d.status = 'rejected'
+            AND d.reason <> 'suppressed' AND d.finished = e.at))""",
         (after, last),
     ).fetchall()
     return int(last), tuple((user, sender) for user, sender in rows)

@@ -103,8 +103,9 @@ def strike(conn: Connection, new: Strike) -> bool:
 def find(conn: Connection, account_id: int, addresses: Iterable[str], now: float) -> dict[str, Suppression]:
     """What counts for mail of the account to these addresses, by address; where the appliance and the account both suppress one, the appliance's."""
     rows = conn.execute(
-        f"""SELECT {_COLUMNS} FROM suppressions WHERE address IN (SELECT value FROM json_each(?)) AND account_id IN (?, 0) AND {_COUNTS}
-            ORDER BY account_id DESC""",
+        # The index is named because SQLite, without figures of its own, would rather walk the whole account.
+        f"""SELECT {_COLUMNS} FROM suppressions INDEXED BY suppressions_address
+            WHERE address IN (SELECT value FROM json_each(?)) AND account_id IN (?, 0) AND {_COUNTS} ORDER BY account_id DESC""",
         (json.dumps(list(addresses)), account_id, now),
     ).fetchall()
     return {row[2]: Suppression(*row) for row in rows}
