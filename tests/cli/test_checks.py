@@ -57,6 +57,13 @@ def test_settings_faults_are_all_listed(directory: Path) -> None:
     assert {problem.key for problem in problems} == {"smtp.max_errors", "tls.colour", "wbe"}
 
 
+def test_presets_faults_are_all_listed(directory: Path) -> None:
+    """Every fault of etc/providers.toml, with its key."""
+    (directory / "etc" / "providers.toml").write_text('[default]\nburst = 30\nspeed = 1\n[[provider]]\nname = "x"\n')
+    found = {(problem.file, problem.key) for problem in checks.presets(config(directory))}
+    assert found == {("providers.toml", "default"), ("providers.toml", "provider 'x'")}
+
+
 def test_a_certificate_that_ends(directory: Path) -> None:
     """An expired certificate is a problem, one that soon expires a warning, a good one neither."""
     for days, word in ((-2, "expired"), (5, "expires"), (60, "")):

@@ -200,3 +200,44 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(busy.calls, ["abort"])
         self.assertIs(self.pool.admit(KEY), Admission.DEAD)
         self.assertEqual(len(waiter.told), 1)
+
+
+class BoundTests(SynchronousTestCase):
+    """Of a pool whose hosts belong to sites."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        sites = {"mx1.big.test": ("big", 2, 3), "mx2.big.test": ("big", 2, 3), "few.test": ("few", 0, 2)}
+        self.pool = Pool(PoolOptions(max_messages=5), self.clock, lambda host, port: sites.get(host, ("", 0, 0)))
+
+    def dial(self, host: str) -> FakeConnection:
+        """A connection to that host."""
+        key = KEY._replace(host=host, address=f"192.0.2.{len(host)}")
+        self.assertIs(self.pool.admit(key), Admission.DIAL)
+        return FakeConnection(self.pool, key)
+
+    def test_idle_ones_count(self) -> None:
+        """A connection more than the site has is dialled for an idle one of the same site that goes, whichever host it is to."""
+        first, busy, other = self.dial("mx1.big.test"), self.dial("mx2.big.test"), self.dial("small.test")
+        self.pool.release(other)
+        self.pool.release(first)
+        self.dial("mx2.big.test")
+        self.assertEqual((first.calls, busy.calls, other.calls), (["quit"], [], []))
+
+    def test_messages(self) -> None:
+        """A connection carries as many messages as its site wants, others as many as the pool says."""
+        for host, most in (("mx1.big.test", 3), ("few.test", 2), ("small.test", 5)):
+            connection = self.dial(host)
+            connection.messages = most - 1
+            self.pool.release(connection)
+            self.assertEqual(connection.calls, [], host)
+            self.assertIs(self.pool.take(connection.key), connection)
+            connection.messages = most
+            self.pool.release(connection)
+            self.assertEqual(connection.calls, ["quit"], host)
+
+    def test_forgotten(self) -> None:
+        """Nothing is kept of connections that are gone."""
+        for host in ("mx1.big.test", "few.test", "small.test"):
+            self.pool.lost(self.dial(host))
+        self.assertEqual((self.pool._bound, self.pool._sites), ({}, {}))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from jetmail.interfaces import AnswerKind
 from jetmail.mail.outcome import Outcome, Result
@@ -155,3 +156,36 @@ def test_at_once_without_dns() -> None:
     router = Router(FakeResolver(), lambda domain: [Destination("192.0.2.9")] if domain == "relay.test" else [], FakeEntropy(), RouteOptions())
     assert isinstance(router.known("relay.test"), Route) and router.known("a.test") is None
     assert not isinstance(router.known("[192.0.2.1]"), Outcome)
+
+
+def best(destination: str, zone: dict[tuple[str, str], Any] | None = None, rows: Sequence[Destination] = (), **options: Any) -> Any:
+    """What `best` says, at once or not."""
+    router = Router(FakeResolver(zone), lambda domain: rows if domain == "relay.test" else (), FakeEntropy(), RouteOptions(**options))
+    found = router.best(destination)
+    if not isinstance(found, Deferred):
+        return found
+    answers: list[Any] = []
+    found.addCallback(answers.append)
+    return answers[0]
+
+
+def test_best_by_mx() -> None:
+    """The best MX host, the same one every time among equals; the name itself where it has none; nobody where DNS fails or takes no mail."""
+    zone: dict[tuple[str, str], Any] = {
+        ("a.test", "MX"): [(20, "back.test"), (10, "two.test"), (10, "one.test")],
+        ("c.test", "MX"): AnswerKind.SERVFAIL,
+        ("d.test", "MX"): [(0, "")],
+        ("e.test", "A"): ["192.0.2.1"],
+    }
+    assert best("a.test", zone) == ("one.test", 25, False)
+    assert best("c.test", zone) is None
+    assert best("d.test", zone) is None
+    assert best("e.test", zone) == ("e.test", 25, False)
+
+
+def test_best_as_configured() -> None:
+    """A relay domain's first destination, the smarthost and a literal need no DNS."""
+    rows = (Destination("back.test", 25, 2), Destination("mail.test", 2525, 1))
+    assert best("relay.test", rows=rows) == ("mail.test", 2525, True)
+    assert best("a.test", smarthost=Smarthost("smart.test", 587)) == ("smart.test", 587, True)
+    assert best("[IPv6:2001:db8::1]") == ("2001:db8::1", 25, True)
