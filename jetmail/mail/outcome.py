@@ -39,9 +39,10 @@ class Outcome(NamedTuple):
     source: str = ""  # where it left from, in words for people; '': the default, and nothing else was asked for
     counted: tuple[str, str] | None = None  # (source, day): it counts for what may leave from there on that day
     not_before: float = 0.0  # LATER: trying again sooner than that (epoch seconds) would be in vain
+    is_excused: bool = False  # LATER: mail from other sources is let in, so the trouble is not the host's as a whole
     is_doubtful: bool = False  # LATER: the peer had all of the content and did not answer
 
     @property
     def is_host_fault(self) -> bool:
         """True when the destination as a whole, not this message or recipient, stood in the way: others to it should wait too."""
-        return self.result is Result.LATER and self.reason in ("dns", "connect", "tls", "timeout", "protocol")
+        return self.result is Result.LATER and self.reason in ("dns", "connect", "tls", "timeout", "protocol") and not self.is_excused

@@ -8,6 +8,8 @@ A source over today's limit: its mail leaves from the default, or waits until th
 `overflow` says. Recipients count one by one, because that is how whoever looks at the address counts. Of a message with more recipients than are left
 for today, as many as may leave do.
 
+A host that lets one source not in while it takes mail of another is not down (arrivals.py).
+
 `deliver` is Deliverer.deliver: it never fails when that does not. Raises StoreError at once when a source's count cannot be read.
 """
 
@@ -21,6 +23,7 @@ from twisted.internet.defer import Deferred, DeferredList, succeed
 from jetmail.mail import warmup
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
+from jetmail.outbound.arrivals import Arrivals
 from jetmail.outbound.job import Job
 from jetmail.outbound.origin import Origin
 from jetmail.outbound.warmup import Counts
@@ -54,11 +57,15 @@ class Departures:
         self._counts = counts
         self._wall = wall
         self._curves: dict[str, tuple[int, ...]] = {}
+        self._arrivals = Arrivals(wall)
 
     def deliver(self, job: Job) -> Deferred[Outcomes]:
         """See the module."""
-        if job.message.direction != "outbound" or (book := self._book()) is None or (source := self._source(book, job.message)) is None:
+        if job.message.direction != "outbound" or (book := self._book()) is None:
             return self._deliverer.deliver(job)
+        source = self._source(book, job.message)
+        if source is None:
+            return self._by_default(job)
         day = self._counts.today()
         number, limit = self._limit(source, day)
         wanted = len(job.deliveries)
@@ -96,7 +103,7 @@ class Departures:
         def left(found: Outcomes) -> Outcomes:
             outcomes: Outcomes = {}
             counted = 0
-            for delivery_id, outcome in found.items():
+            for delivery_id, outcome in self._arrivals.seen(job.destination, source.name, found).items():
                 if outcome.result is Result.DELIVERED or outcome.is_doubtful:
                     counted += 1
                     outcomes[delivery_id] = outcome._replace(source=source.name, counted=(source.name, day))
@@ -120,6 +127,9 @@ class Departures:
         if source.overflow == "wait":
             later = Outcome(Result.LATER, WARM_UP, Reply(451, "4.3.2", f"source {why}"), source=source.name, not_before=warmup.next_day(self._wall()))
             return succeed({due.id: later for due in job.deliveries})
-        return self._deliverer.deliver(job).addCallback(
+        return self._by_default(job).addCallback(
             lambda found: {delivery_id: outcome._replace(source=f"default: {why}") for delivery_id, outcome in found.items()}
         )
+
+    def _by_default(self, job: Job) -> Deferred[Outcomes]:
+        return self._deliverer.deliver(job).addCallback(lambda found: self._arrivals.seen(job.destination, "", found))

@@ -263,7 +263,7 @@ def pulse_of(outcomes: Mapping[int, Outcome]) -> tuple[Pulse, Outcome | None]:
             return Pulse.SUCCESS, outcome
         if outcome.is_host_fault:
             fault = outcome
-        elif outcome.address:
+        elif outcome.address and not outcome.is_excused:
             answered = outcome
     if answered is not None:
         return Pulse.ANSWERED, answered

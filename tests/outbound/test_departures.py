@@ -13,8 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from jetmail.mail import warmup
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
+from jetmail.outbound import arrivals as arrival_module
+from jetmail.outbound.arrivals import Arrivals
 from jetmail.outbound.departures import Departures
 from jetmail.outbound.job import Job
+from jetmail.outbound.lane import Pulse, pulse_of
 from jetmail.outbound.warmup import Counts
 from jetmail.store.database import InlineDatabase
 from jetmail.store.directory.sources import Source, SourceBook
@@ -101,6 +104,54 @@ class DepartureTests(SynchronousTestCase):
         origin = house.deliverer.jobs[0].origin
         assert origin is not None
         self.assertEqual((origin.ipv4, origin.ipv6, origin.hostname), ("192.0.2.1", "", "one.test"))
+
+
+class ArrivalTests(SynchronousTestCase):
+    """A host that shuts one source out."""
+
+    def setUp(self) -> None:
+        """one.test and two.test have a source each; everybody else has none."""
+        self.house = House()
+        self.house.book = SourceBook({"one.test": ONE, "two.test": replace(ONE, name="two", ipv4="192.0.2.9")}, {})
+        self.house.deliverer.answers["a.test"] = lambda work: (
+            DOWN._replace(address="192.0.2.1") if work.origin is not None and work.origin.name == "two" else DELIVERED
+        )
+
+    def fault(self, domain: str) -> bool:
+        """Whether its mail found the host as a whole at fault."""
+        return self.house.deliver(sender=f"x@{domain}")[1].is_host_fault
+
+    def test_down_when_nobody_is_let_in(self) -> None:
+        """Nothing is known to the contrary, or what got through was the same source's."""
+        self.assertTrue(self.fault("two.test"))
+        self.house.deliverer.answers["a.test"] = DELIVERED
+        self.fault("two.test")
+        self.house.deliverer.answers["a.test"] = DOWN
+        self.assertTrue(self.fault("two.test"))
+
+    def test_its_own_trouble_while_others_are_let_in(self) -> None:
+        """Another source's mail, or the default's, was taken lately; after half an hour that says nothing any more."""
+        for other in ("one.test", "third.test"):
+            self.fault(other)
+            self.assertFalse(self.fault("two.test"))
+            self.assertIs(pulse_of(self.house.outcomes[-1])[0], Pulse.NOTHING)
+            self.house.now += 1_801
+            self.assertTrue(self.fault("two.test"))
+
+    def test_the_default_is_excused_as_well(self) -> None:
+        """It may be the address that is shut out."""
+        self.fault("one.test")
+        self.house.deliverer.answers["a.test"] = DOWN
+        self.assertFalse(self.fault("third.test"))
+
+    def test_bounded(self) -> None:
+        """What was reached longest ago is forgotten first."""
+        arrivals = Arrivals(lambda: 0.0)
+        self.patch(arrival_module, "MAX_DESTINATIONS", 3)
+        for number in range(5):
+            for source in range(6):
+                arrivals.seen(f"{number}.test", str(source), {1: DELIVERED})
+        self.assertEqual({name: len(known) for name, known in arrivals._reached.items()}, {"2.test": 4, "3.test": 4, "4.test": 4})
 
 
 class WarmUpTests(SynchronousTestCase):
