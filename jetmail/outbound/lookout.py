@@ -293,7 +293,8 @@ class Lookout:
         due = None
         for lane in self._window.lanes.values():
             # One that is to be probed now is probed first: nothing is returned untried.
-            if not lane.is_down or lane.suspended or now >= lane.not_before:
+            is_suspended = lane.suspended or (lane.site is not None and lane.site.suspended)
+            if not lane.is_down or is_suspended or now >= lane.not_before:
                 continue
             if lane.sweep_at > now:
                 self.at(lane.sweep_at)
