@@ -22,7 +22,7 @@ from jetmail.errors import ConfigError, ConflictError, JetmailError, NotFoundErr
 
 FAMILIES = tuple(
     """
-    setup serve demo domain recipient alias filters attachments smtp_user token person sending suppression queue hold source quarantine log message
+    setup serve demo domain recipient alias filters attachments smtp_user token person sending suppression returns queue hold source quarantine log message
     scan rule lockdown dkim transport webhook train stats
     """.split()
 )

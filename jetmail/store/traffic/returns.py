@@ -10,7 +10,7 @@ Promises
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -155,7 +155,7 @@ def contradicts(found: Returned, joined: Joined) -> bool:
 
 
 def listing(
-    conn: Connection, users: Sequence[str] | None, *, kind: str = "", about: str = "", recipient: str = "", hard: bool = False, after: int = 0,
+    conn: Connection, users: Collection[str] | None, *, kind: str = "", about: str = "", recipient: str = "", hard: bool = False, after: int = 0,
     limit: int = 100,
 ) -> tuple[Return, ...]:  # fmt: skip
     """The newest, `after` (an id) where the last page ended: of mail of these users, or (None) of all. `recipient`: a part of the address."""
