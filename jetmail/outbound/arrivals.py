@@ -1,7 +1,7 @@
 """Which sources each destination has let in lately: so that a host that shuts one of our addresses out is not taken for a host that is down.
 
 A fault of the host towards one source, while mail of another got through within `lately` seconds, is the source's own trouble: its mail waits by the
-schedule, the pool remembers the address as dead for it, and the destination's lane stays up for everybody else. In memory and bounded; raises nothing.
+schedule, the pool remembers the address as dead for it, and the destination's lane stays up for all others. In memory and bounded; raises nothing.
 """
 
 from __future__ import annotations
