@@ -32,9 +32,12 @@ class ReturnedJob:
         return Deferred.fromCoroutine(self._run())
 
     async def _run(self) -> None:
+        newest = await self._db.search(sending.last_event)
         if self._last < 0:
-            self._last = await self._db.search(sending.last_event)
+            self._last = newest
             return
+        if newest < self._last:
+            self._last = 0  # the last event was forgotten, and ids began anew behind it
         while True:
             before = self._last
             self._last, found = await self._db.search(sending.returned, before, AT_ONCE)
