@@ -135,6 +135,7 @@ class ApiChannel(DoorChannel):
 
     site: ApiSite
     _home = ""
+    _is_leaving = False
     _linger: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -147,6 +148,12 @@ class ApiChannel(DoorChannel):
         options = self.site.options
         if self._late is not None:
             self._late.reset(options.request_timeout + (options.raw_limit if length is None else length) / options.slowest)
+
+    def loseConnection(self) -> None:
+        """Once: who is to leave for two reasons leaves."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            super().loseConnection()
 
     def pause(self) -> None:
         """Read no more for now."""

@@ -6,6 +6,7 @@ import itertools
 import json
 from typing import Any
 
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,6 +28,11 @@ ADMIN = Actor.sysadmin("root")
 LETTER: dict[str, Any] = {"from": "Alice <alice@example.org>", "to": ["bob@far.test"], "subject": "Hello", "text": "Hi."}
 RAW = b"From: alice@example.org\r\nTo: bob@far.test\r\nBcc: eve@far.test\r\nSubject: Hello\r\n\r\nHi.\r\n"
 ENVELOPE = "/v1/messages/raw?from=alice%40example.org&to=bob%40far.test"
+ANY = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)  # JSON, such as clients should not send
 
 
 class ApiTestCase(SynchronousTestCase):

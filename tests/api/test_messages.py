@@ -7,11 +7,13 @@ import json
 from email import policy
 from typing import Any
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from jetmail.inbound.lockdown import LockdownCheck
 from jetmail.mailauth.suffixes import PublicSuffixes
-from tests.api.office import ENVELOPE, LETTER, RAW, ApiTestCase
+from tests.api.office import ANY, ENVELOPE, LETTER, RAW, ApiTestCase
 from tests.inbound.receiving import DELIVERIES, GTUBE
 
 
@@ -131,6 +133,26 @@ class SendTests(ApiTestCase):
         self.house.db.holds = False
         self.assertEqual(self.post(Idempotency_Key="k").headers["idempotent-replayed"], "true")
         self.assertEqual(self.count(), 1)
+
+
+class AnyJsonTests(ApiTestCase):
+    """Whatever is asked"""
+
+    @given(value=ANY, changes=st.dictionaries(st.sampled_from(sorted(LETTER)), ANY, max_size=2))
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+    def test_never_5xx(self, value: Any, changes: dict[str, Any]) -> None:
+        """No JSON, and no value in any field, makes it stumble: it is accepted or refused."""
+        for path, asked in (
+            ("/v1/messages", value),
+            ("/v1/messages", LETTER | changes),
+            ("/v1/messages/batch", value),
+            ("/v1/messages/batch", {"messages": [LETTER | changes, value]}),
+        ):
+            seen = self.post(asked, path)
+            self.assertLess(seen.code, 500, asked)
+            for result in seen.json().get("results", []):
+                self.assertLess(result["status"], 500, asked)
+            self.house.clock.advance(10)
 
 
 class IdempotencyTests(ApiTestCase):

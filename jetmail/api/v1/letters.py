@@ -156,7 +156,7 @@ def _party(value: Any, field: str) -> Party:
         for name in value:
             if name not in ("email", "name"):
                 raise invalid(field, "has email and name and nothing else")
-        email = _address(_needed(value, "email") if "email" in value else "", f"{field}.email")
+        email = _address(value.get("email"), f"{field}.email")
         return Party(email, _line(value.get("name") or "", f"{field}.name", MAX_NAME).strip())
     text = _line(value, field, 600).strip()
     if "<" not in text:
@@ -235,7 +235,7 @@ def _type(value: Any, field: str) -> str:
 
 
 def _octets(item: dict[str, Any], field: str) -> bytes:
-    text = _text(_needed(item, "content") if "content" in item else None, f"{field}.content")
+    text = _text(item.get("content"), f"{field}.content")
     try:
         return binascii.a2b_base64(text.encode("ascii").replace(b"\r", b"").replace(b"\n", b""), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
