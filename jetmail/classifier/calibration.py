@@ -4,7 +4,7 @@ A message is worth a fraction from -1 (surely ham) to 1 (surely spam) of a cap. 
 learnt elsewhere:
 
     learnt of each kind      most for spam      most against it
-    0 (the seed alone)       SEED_SPAM  +3.0    SEED_HAM  -1.0
+    0 (the seed alone)       SEED_SPAM  +1.5    SEED_HAM  -1.0
     500 and more             the weight of the symbol: +8 and -4 as shipped
 
 Between them in a straight line by the number of the rarer kind. A sysadmin may raise the weight of CLASSIFIER_SPAM, but until ENOUGH of each kind
@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from jetmail.classifier.model import sigmoid
 
 ENOUGH = 500  # of each kind
-SEED_SPAM, SEED_HAM = 3.0, -1.0
+SEED_SPAM, SEED_HAM = 1.5, -1.0
 FULL_SPAM, FULL_HAM = 8.0, -4.0
 
 # Logit at which the score leaves zero, and at which it is the cap: untaught, taught.
-_SPAM_FROM, _SPAM_TO = (2.0, 0.5), (4.5, 3.3)
+_SPAM_FROM, _SPAM_TO = (2.0, 1.0), (4.5, 5.0)
 _HAM_FROM, _HAM_TO = (-1.0, -0.5), (-6.0, -4.0)
 
 

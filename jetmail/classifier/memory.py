@@ -1,4 +1,4 @@
-"""Some messages of each kind, kept to be learnt again: with each lesson two of the other kind are repeated.
+"""Some messages of each kind, kept to be learnt again: with each lesson one of the other kind is repeated.
 
 People report spam by the hundred and ham hardly ever, and feed a filter first all of one kind and then all of the other. Without this the words,
 names and hosts all mail has in common would drift to the side that is taught: 250 lessons of spam alone made a well taught model hold a tenth of the
@@ -17,7 +17,8 @@ from jetmail.classifier.errors import DamagedError
 from jetmail.classifier.features import Features, pack, unpack
 
 MAX_KEPT = 500  # of each kind, some 8 KiB each
-REPEATED = 2  # with each lesson
+REPEATED = 1  # with each lesson of the model of all: so that both kinds weigh the same, in whatever order they are taught
+_STRIDE = 7919  # a prime over MAX_KEPT: every place has its turn before one has two
 _COUNT = struct.Struct("<I")
 
 
@@ -30,10 +31,10 @@ class Memory:
         self._kept: tuple[list[Features], list[Features]] = ([], [])
         self._turn = 0
 
-    def opposites(self, is_spam: bool) -> list[Features]:
-        """REPEATED messages of the other kind; none while there is none."""
-        kept = self._kept[not is_spam]
-        return [kept[_scattered(self._turn * REPEATED + each) % len(kept)] for each in range(REPEATED)] if kept else []
+    def opposites(self, is_spam: bool, turn: int | None = None, count: int = REPEATED) -> list[Features]:
+        """`count` messages of the other kind; none while there is none. `turn`: of somebody who counts lessons of their own."""
+        kept, first = self._kept[not is_spam], (self._turn if turn is None else turn) * count
+        return [kept[(first + each) * _STRIDE % len(kept)] for each in range(count)] if kept else []
 
     def keep(self, found: Features, is_spam: bool, *, undoes: bool = False) -> None:
         """A message was learnt. `undoes`: it may be here as the opposite, and must not be repeated so."""

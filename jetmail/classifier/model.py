@@ -5,8 +5,10 @@ logistic function of that. A message weighs the sum of both. Learnt apart they e
 features: neither can lean on the other, so an unknown sender of known text (or the reverse) is still known.
 
 Learning moves the weights by the error of the probability, so what is known already hardly moves them, and a message learnt as the opposite undoes
-itself. Each weight has its own pace (AdaGrad: what has moved much moves little), and with each lesson two of the other kind are repeated
-(classifier.memory): both keep what all mail has in common from drifting with whatever is reported most.
+itself. Each weight has its own pace (AdaGrad: what has moved much moves little), and with each lesson one of the other kind is repeated
+(classifier.memory): both keep what all mail has in common from drifting with whatever is reported most. How far a feature goes that was never seen
+before depends on how much of both kinds is known (`caution`): while one kind is missing nobody can tell what is of a kind and what is of all mail,
+later what is new in a message is what it is known by.
 
 Promises
 - `score` costs some 10 microseconds, `train` 120. A Model is 8 MiB, and at most 16 with its memory. The same lessons give the same model.
@@ -30,7 +32,7 @@ from jetmail.classifier.features import HALF, SIZE, Features
 from jetmail.classifier.memory import Memory
 
 RATE = 1.0  # best of 0.2 to 2 on a public stream
-FIRST_PACE = 1e-3  # a weight that never moved
+BOLDEST = 1e-6  # pace of a weight that never moved, at the least; reached at some 30 lessons of each kind
 STEPS = 2  # of one lesson at most
 ENOUGH = 0.1  # error below which there is no second step
 MAX_LOGIT = 40.0
@@ -58,8 +60,13 @@ def logit_of(weights: Weights) -> float:
     return float(weights.sum()) / math.sqrt(len(weights)) if len(weights) else 0.0
 
 
-def adjust(weights: Weights, pace: Weights, is_spam: bool, base: float = 0.0) -> None:
-    """Learn one half of a message in place: its weights and their pace. `base`: what somebody else says of it already."""
+def caution(spam: int, ham: int) -> float:
+    """What a weight's pace begins with, when so many were learnt of each kind: 1 holds back what is new, BOLDEST hardly at all."""
+    return max(BOLDEST, (1.0 + min(spam, ham)) ** -4)
+
+
+def adjust(weights: Weights, pace: Weights, is_spam: bool, first: float, base: float = 0.0) -> None:
+    """Learn one half of a message in place: its weights and their pace. `first`: caution. `base`: what somebody else says of it already."""
     if not len(weights):
         return
     root = math.sqrt(len(weights))
@@ -67,7 +74,7 @@ def adjust(weights: Weights, pace: Weights, is_spam: bool, base: float = 0.0) ->
         error = float(is_spam) - sigmoid(base + float(weights.sum()) / root)
         gradient = error / root
         pace += np.float32(gradient * gradient)
-        weights += np.float32(RATE * gradient) / np.sqrt(pace)
+        weights += np.float32(RATE * gradient) / np.sqrt(pace + np.float32(first))
         if abs(error) < ENOUGH:
             break
 
@@ -87,8 +94,8 @@ def _zeros() -> Weights:
 
 @dataclass(slots=True, eq=False)
 class Model:
-    """Weights, their pace (zero stands for FIRST_PACE), what is repeated, and what is known of them. `seq`: the last step of `journal` (its identity)
-    that is in the weights."""
+    """Weights, their pace (how much each has moved, squared), what is repeated, and what is known of them. `seq`: the last step of `journal` (its
+    identity) that is in the weights."""
 
     weights: Weights
     spam: int = 0
@@ -116,17 +123,18 @@ class Model:
 
     def train(self, found: Features, is_spam: bool, *, undoes: bool = False) -> None:
         """Learn one message. `undoes`: it was learnt as the opposite before."""
-        self._learn(found, is_spam)
+        first = caution(self.spam, self.ham)
+        self._learn(found, is_spam, first)
         for other in self.memory.opposites(is_spam):
             if not (undoes and np.array_equal(other, found)):
-                self._learn(other, not is_spam)
+                self._learn(other, not is_spam, first)
         self.memory.keep(found, is_spam, undoes=undoes)
         self.spam, self.ham = counted(self.spam, self.ham, is_spam, undoes)
 
-    def _learn(self, found: Features, is_spam: bool) -> None:
+    def _learn(self, found: Features, is_spam: bool, first: float) -> None:
         for part in halves(found):
-            weights, pace = self.weights[part], _moved(self.pace[part])
-            adjust(weights, pace, is_spam)
+            weights, pace = self.weights[part], self.pace[part]
+            adjust(weights, pace, is_spam, first)
             self.weights[part], self.pace[part] = weights, pace
 
     def copy(self) -> Model:
@@ -135,7 +143,7 @@ class Model:
 
     def dump(self) -> bytes:
         """Octets to keep; takes up to 100 ms."""
-        return _packed(self, _EXACT, self.weights.astype("<f4").tobytes() + _moved(self.pace).astype("<f4").tobytes() + self.memory.dump())
+        return _packed(self, _EXACT, self.weights.astype("<f4").tobytes() + self.pace.astype("<f4").tobytes() + self.memory.dump())
 
     def dump_seed(self) -> bytes:
         """Octets to ship: weights in 255 steps, compressed. What it loads as counts as nothing learnt, of no journal."""
@@ -161,10 +169,10 @@ def load(octets: bytes) -> Model:
         raise DamagedError("a model of another size or kind")
     weights = np.frombuffer(body, "<f4", SIZE).astype(np.float32)
     pace = np.frombuffer(body, "<f4", SIZE, 4 * SIZE).astype(np.float32)
-    if not np.isfinite(weights).all() or not np.isfinite(pace).all() or not (pace > 0).all():
+    if not np.isfinite(weights).all() or not np.isfinite(pace).all() or not (pace >= 0).all():
         raise DamagedError("a model has weights that are no numbers")
     memory = Memory.load(bytes(body[8 * SIZE :]))
-    return Model(_sparse(weights, 0.0), spam, ham, seq, journal.rstrip(b"\0").decode("ascii", "replace"), _sparse(pace, FIRST_PACE), memory)
+    return Model(_sparse(weights), spam, ham, seq, journal.rstrip(b"\0").decode("ascii", "replace"), _sparse(pace), memory)
 
 
 def _seeded(body: memoryview) -> Weights:
@@ -175,18 +183,13 @@ def _seeded(body: memoryview) -> Weights:
         raise DamagedError(f"a seed does not unpack: {error}") from None
     if len(steps) != SIZE:
         raise DamagedError("a seed of another size")
-    return _sparse(np.frombuffer(steps, np.int8) * np.float32(_SEED_STEP), 0.0)
+    return _sparse(np.frombuffer(steps, np.int8) * np.float32(_SEED_STEP))
 
 
-def _moved(pace: Weights) -> Weights:
-    """A pace as it counts: what never moved has the first."""
-    return np.where(pace == 0, np.float32(FIRST_PACE), pace)
-
-
-def _sparse(values: Weights, usual: float) -> Weights:
-    """The values with zero in place of `usual`, in memory only where there are others."""
+def _sparse(values: Weights) -> Weights:
+    """The values, in memory only where they are not zero."""
     made = _zeros()
-    others = np.flatnonzero(values != np.float32(usual))
+    others = np.flatnonzero(values)
     made[others] = values[others]
     return made
 

@@ -13,12 +13,12 @@ parts = st.floats(0, 1)
 
 
 def test_caps() -> None:
-    """+3 and -1 from the seed alone, +8 and -4 when taught."""
-    assert Assessment(50, 0).score() == SEED_SPAM == 3.0
+    """+1.5 and -1 from the seed alone, +8 and -4 when taught."""
+    assert Assessment(50, 0).score() == SEED_SPAM == 1.5
     assert Assessment(-50, 0).score() == SEED_HAM == -1.0
     assert Assessment(50, 1).score() == FULL_SPAM == 8.0
     assert Assessment(-50, 1).score() == FULL_HAM == -4.0
-    assert Assessment(0, 1).score() == Assessment(0.5, 1).score() == Assessment(2, 0).score() == 0.0
+    assert Assessment(0, 1).score() == Assessment(1, 1).score() == Assessment(2, 0).score() == 0.0
 
 
 @given(logits, logits, parts)

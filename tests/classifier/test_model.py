@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jetmail.classifier.classifier import seed
 from jetmail.classifier.errors import DamagedError
 from jetmail.classifier.memory import MAX_KEPT, Memory
-from jetmail.classifier.model import Model, counted, load, sigmoid
+from jetmail.classifier.model import BOLDEST, Model, caution, counted, load, sigmoid
 from tests.classifier.samples import found
 
 
@@ -49,6 +50,20 @@ def test_opposite_undoes() -> None:
     model.train(wrong, False, undoes=True)
     assert model.score(wrong) < 0
     assert (model.spam, model.ham) == (20, 21)
+
+
+def test_one_kind_alone_is_learnt_with_caution() -> None:
+    """While nobody has said what ham is, fifty reports of spam do not make everything look like it: the seed's word on ham stands."""
+    model = seed()
+    before = model.score(found(3, False))
+    for number in range(50):
+        model.train(found(number, True), True)
+    assert model.score(found(100, True)) > 2
+    assert model.score(found(3, False)) - before < 4
+    bold = taught(20)
+    assert caution(0, 500) == 1.0 > caution(3, 3) > caution(20, 500) > caution(500, 500) == BOLDEST
+    bold.train(new := found(7, True) + np.uint32(1), True)
+    assert bold.score(new) > 10, "what is new when both kinds are known is learnt at once"
 
 
 def test_one_sided_lessons() -> None:
@@ -129,11 +144,12 @@ def test_not_numbers_are_refused() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """No more than MAX_KEPT of each kind are kept."""
+    """No more than MAX_KEPT of each kind are kept, and each has its turn."""
     memory = Memory()
     for number in range(MAX_KEPT + 50):
         memory.keep(found(number, True), True)
-    assert len(memory.opposites(False)) == 2
+    assert len({id(memory.opposites(False, turn)[0]) for turn in range(MAX_KEPT)}) == MAX_KEPT
+    assert len(memory.opposites(False, 3, 2)) == 2
     assert not memory.opposites(True)
     assert Memory.load(memory.dump()).dump() == memory.dump()
     assert MAX_KEPT in (int.from_bytes(memory.dump()[place : place + 4], "little") for place in (4, 8))

@@ -9,21 +9,43 @@ from hypothesis import strategies as st
 
 from jetmail.classifier import overlay
 from jetmail.classifier.errors import DamagedError
+from jetmail.classifier.memory import Memory
 from jetmail.classifier.model import Model
 from jetmail.classifier.overlay import EMPTY, MAX_ENTRIES, MAX_SHIFT
 from tests.classifier.samples import found
+from tests.classifier.test_model import taught
 
 
 def test_two_people_disagree() -> None:
     """One person's spam is another's ham, and the model of all does not move."""
-    model = Model.empty()
+    model = taught(20)
+    before = model.dump()
     thing = found(1, True)
     ann, bob = EMPTY.trained(thing, True, model), EMPTY.trained(thing, False, model)
-    assert sum(ann.logits(thing)) > 2
-    assert sum(bob.logits(thing)) < -2
+    assert model.score(thing) + sum(ann.logits(thing)) > 2
+    assert model.score(thing) + sum(bob.logits(thing)) < -1
     assert (ann.spam, ann.ham, bob.spam, bob.ham) == (1, 0, 0, 1)
-    assert not model.weights.any()
+    assert model.dump() == before
     assert EMPTY.logits(thing) == (0.0, 0.0)
+
+
+def test_one_report_is_about_its_like() -> None:
+    """Who reports one message nobody else minds as spam, and says nothing of ham, does not lose other ham: what everybody taught is repeated."""
+    model = taught(60)
+    minded = found(7, False)
+    own = EMPTY.trained(minded, True, model)
+    assert sum(own.logits(minded)) > 8
+    alone = EMPTY.trained(minded, True, unremembered(model))
+    others = [found(number, False) for number in range(100, 140)]
+    moved = sum(sum(own.logits(each)) for each in others) / len(others)
+    assert moved < sum(sum(alone.logits(each)) for each in others) / len(others) - 2
+    assert sum(model.score(each) + sum(own.logits(each)) > 0 for each in others) <= 2
+
+
+def test_untaught_is_cautious() -> None:
+    """Where nobody has taught anything, one report moves its like by a little."""
+    own = EMPTY.trained(found(1, True), True, Model.empty())
+    assert 0 < sum(own.logits(found(1, True))) < 5
 
 
 def test_opposite_undoes() -> None:
@@ -33,6 +55,13 @@ def test_opposite_undoes() -> None:
     own = EMPTY.trained(thing, True, model).trained(thing, False, model, undoes=True)
     assert sum(own.logits(thing)) < 0
     assert (own.spam, own.ham) == (0, 1)
+
+
+def unremembered(model: Model) -> Model:
+    """The same, with no message to repeat."""
+    other = model.copy()
+    other.memory = Memory()
+    return other
 
 
 def test_bounds() -> None:

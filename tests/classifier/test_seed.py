@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jetmail.classifier import seeding
+from jetmail.classifier.calibration import SEED_SPAM
 from jetmail.classifier.classifier import Classifier, seed
 from jetmail.mail.message import Message
 from tests.classifier.samples import mail
@@ -59,22 +60,22 @@ def test_own_texts() -> None:
 
 
 def test_harmless_to_templates() -> None:
-    """Receipts, resets and invoices it never saw, wrapped as mail, get a point at most."""
+    """Receipts, resets and invoices it never saw, wrapped as mail, get half a point at most."""
     found = scores(wrapped(folder("07_html_templates_postmark")))
     assert len(found) > 100
-    assert max(found) < 1.0
+    assert max(found) < 0.5
     assert found[::2] == found[1::2], "line ends do not matter"
 
 
 def test_harmless_to_ham() -> None:
-    """Of a thousand messages of a list of today no more than two get a point, and none more than its cap."""
+    """Of a thousand messages of a list of today no more than two get half a point, and none more than its cap."""
     found = scores(files(folder("02_modern_train") / "ham_2019_2021"))
     assert len(found) == 1000
-    assert sum(score > 1 for score in found) <= 2
-    assert max(found) <= 3.0
+    assert sum(score > 0.5 for score in found) <= 2
+    assert max(found) <= SEED_SPAM
 
 
 def test_of_use_untaught() -> None:
-    """A third of unwanted mail of today, of which it never saw any, gets more than a point."""
+    """A third of unwanted mail of today, of which it never saw any, gets half a point and more."""
     found = scores(files(folder("02_modern_train") / "unwanted_2022_2023"))
-    assert sum(score > 1 for score in found) > len(found) / 3
+    assert sum(score > 0.5 for score in found) > len(found) / 3

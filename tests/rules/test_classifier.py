@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jetmail.classifier.calibration import SEED_SPAM
 from jetmail.classifier.classifier import Classifier
 from jetmail.classifier.model import Model
 from jetmail.classifier.overlay import EMPTY, Overlay
@@ -71,7 +72,7 @@ def test_weights_are_those_in_force() -> None:
 
 def test_untaught_is_capped() -> None:
     """With nothing learnt here the score is the seed's at most."""
-    assert ask(rule(Classifier(model(evidence=0))), mail(200, True)).findings[0].score == 3.0
+    assert ask(rule(Classifier(model(evidence=0))), mail(200, True)).findings[0].score == SEED_SPAM
 
 
 def test_no_classifier() -> None:

@@ -97,8 +97,9 @@ class Identity(ContentRule):
                 notes.add("FROM_NAME_OWN", name[:100])
             elif (host := _HOST.search(name)) is not None and hosts.host_shown(host[0]) and hosts.registrable(host[0].lower()) != content.registered:
                 notes.add("FROM_NAME_HOST", name[:100])
-        if any(len(recipient.address.local) >= 4 and recipient.address.local.lower() in name.lower() and recipient.address.domain != domain
-               for recipient in facts.recipients[:20]):  # fmt: skip
+        is_relayed = shown is not None and shown[1].lower() not in own  # as services do that hide people's addresses; found above already
+        if not is_relayed and any(len(recipient.address.local) >= 4 and recipient.address.local.lower() in name.lower()
+                                  and recipient.address.domain != domain for recipient in facts.recipients[:20]):  # fmt: skip
             notes.add("FROM_NAME_RECIPIENT", name[:100])
         if letters.mixed_words(name):
             notes.add("FROM_NAME_MIXED", name[:100])

@@ -81,3 +81,11 @@ def test_reply_to(sender: str, reply: str, symbol: str) -> None:
     found = {each for each in symbols(mail(reply_to=reply, **{"from": sender})) if each.startswith("REPLY_TO")}
     assert found == ({symbol} if symbol else set())
     assert not {each for each in symbols(mail(reply_to=reply, list_id="<l.example>", **{"from": sender})) if each.startswith("REPLY_TO")}
+
+
+def test_hidden_address_service() -> None:
+    """A service that hides people's addresses shows the real sender's and names its customer: one sign, not two."""
+    found = symbols(mail(**{"from": '"news@example.com [bobby/example]" <ticket_1@example.org>', "to": "bobby@demo.test"}), to="bobby@demo.test")
+    assert "FROM_NAME_ADDRESS" in found
+    assert "FROM_NAME_RECIPIENT" not in found
+    assert "FROM_NAME_RECIPIENT" in symbols(mail(**{"from": "Bobby <x@example.org>"}), to="bobby@demo.test")
