@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from jetmail.outbound.lane import Lane
-from jetmail.outbound.sites import Site, Sites
+from jetmail.mail.outcome import Outcome
+from jetmail.outbound.lane import Lane, Pulse
+from jetmail.outbound.sites import Site, Sites, Turn
 from jetmail.outbound.window import Window
 
 FINDING = 50  # look-ups at once
@@ -44,6 +45,7 @@ class Best(NamedTuple):
 
 
 _log = Logger()
+TURNED_AWAY = (421, 450)  # said by a peer in its greeting; what we say ourselves of a host that cannot be reached is 451
 Find = Callable[[str], Best | None | Deferred]  # -> Best, None (there is none), or a Deferred of either
 
 
@@ -249,3 +251,16 @@ class Gate:
         if self._alarms:
             self._set_timer(now)
         self._pump()
+
+
+def heard(site: Site, epoch: int, pulse: Pulse, outcome: Outcome | None, now: float, factor: float) -> tuple[Turn, Pulse]:
+    """What the end of an attempt says of its site, and what it says of its lane in this light: a host that turns us away because we are too many is
+    there, so its lane is not down. Gives the attempt's place back."""
+    if pulse is Pulse.SUCCESS:
+        return site.succeeded(epoch, now), pulse
+    if outcome is None or not (pulse is Pulse.ANSWERED or (pulse is Pulse.FAULT and outcome.reply.code in TURNED_AWAY)):
+        site.left()
+        return Turn.NONE, pulse
+    if pulse is Pulse.FAULT and site.preset.throttles(outcome.reply):
+        pulse = Pulse.ANSWERED
+    return site.answered(epoch, now, outcome.reply, factor), pulse

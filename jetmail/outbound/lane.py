@@ -149,14 +149,14 @@ class Lane:
 
     def is_closed(self, now: float) -> bool:
         """Nothing may be dialled now, not even a probe."""
-        return self.suspended or now < self.not_before or (self.site is not None and self.site.is_closed(now))
+        return now < self.not_before or self.suspended or ((site := self.site) is not None and now < site.closed_until)
 
     @property
     def opens(self) -> float:
         """When a lane that is closed and not suspended may dial again; never while its site is suspended."""
         if self.site is None:
             return self.not_before
-        return inf if self.site.suspended else max(self.not_before, self.site.not_before)
+        return max(self.not_before, self.site.closed_until)
 
     def is_held_back(self, now: float) -> bool:
         """Fresh mail for it would only have to wait."""

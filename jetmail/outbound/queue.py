@@ -32,7 +32,7 @@ from jetmail.mail.outcome import Outcome
 from jetmail.outbound import schedule
 from jetmail.outbound.bounce import Reporter
 from jetmail.outbound.ending import MISSING, Endings, Strikes, with_event
-from jetmail.outbound.gate import Find, Gate
+from jetmail.outbound.gate import Find, Gate, heard
 from jetmail.outbound.job import Job
 from jetmail.outbound.lane import Change, Item, Lane, Pulse, QueueOptions, pulse_of
 from jetmail.outbound.lookout import Lookout
@@ -47,8 +47,6 @@ from jetmail.store.traffic import deliveries, lanes, messages
 from jetmail.store.traffic.deliveries import Due, MessageFacts
 from jetmail.store.traffic.messages import Accepted, Content
 from jetmail.store.traffic.settlement import Settled, Settlement
-
-TURNED_AWAY = (421, 450)  # said by a peer in its greeting; what we say ourselves of a host that cannot be reached is 451
 
 
 class Deliverer(Protocol):
@@ -389,14 +387,10 @@ class Queue(Service):
         factor = 1.0 if is_success else 1.0 + self._schedule.jitter * (2.0 * self._entropy.uniform() - 1.0)
         turn = Turn.NONE
         if (site := item.site) is not None:
-            if is_success:
-                turn = site.succeeded(item.site_epoch, now)
-            elif outcome is not None and (pulse is Pulse.ANSWERED or outcome.reply.code in TURNED_AWAY):
-                if pulse is Pulse.FAULT and site.preset.throttles(outcome.reply):
-                    pulse = Pulse.ANSWERED  # it is there, and says so
-                turn = site.answered(item.site_epoch, now, outcome.reply, factor)
+            if is_success and site.recent is None and not site.level:
+                site.in_flight -= 1
             else:
-                site.left()
+                turn, pulse = heard(site, item.site_epoch, pulse, outcome, now, factor)
         change = lane.ended(epoch, pulse, now, factor, outcome)
         if change is not Change.NONE:
             self._parking.changed(lane, change)

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING
 
 from jetmail.mail.reply import Reply
@@ -46,11 +47,13 @@ class Turn(Enum):
 
 
 class Site:
-    """One site. `waiting` are lanes that have mail and no room here, `called` how many of them were told to come; gate.py keeps both."""
+    """One site. `recent` is None, and `level` 0, while nothing is the matter. `waiting` are lanes that have mail and no room here, `called` how many
+    of them were told to come; gate.py keeps both."""
 
     __slots__ = (
-        "_interval", "_most", "_recent", "_successes", "_tat", "called", "count", "epoch", "in_flight", "is_on_trial", "is_starved", "lanes",
-        "level", "limit", "name", "not_before", "preset", "rate", "refused_in", "reply", "since", "stepped", "suspended", "turn_of", "waiting",
+        "_interval", "_most", "_successes", "_tat", "called", "closed_until", "count", "epoch", "in_flight", "is_on_trial", "is_starved", "lanes",
+        "level", "limit", "name", "not_before", "preset", "rate", "recent", "refused_in", "reply", "since", "stepped", "suspended", "turn_of",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, preset: Preset, most: int) -> None:
@@ -69,10 +72,11 @@ class Site:
         self.level = 0
         self.since: float | None = None
         self.not_before = 0.0
+        self.closed_until = 0.0  # the same, and for ever while suspended
         self.reply = ""
         self.suspended = False
         self.is_on_trial = False
-        self._recent: deque[tuple[float, bool]] | None = None
+        self.recent: deque[tuple[float, bool]] | None = None
         self._successes = 0
         self.stepped = 0.0
         self._tat = 0.0  # when the next would be due if all came evenly
@@ -85,11 +89,11 @@ class Site:
 
     def is_closed(self, now: float) -> bool:
         """Nothing may go now."""
-        return self.suspended or now < self.not_before
+        return now < self.closed_until
 
     def has_room(self, now: float) -> bool:
         """One more attempt may begin."""
-        return self.in_flight < self.limit and now >= self.not_before and not self.suspended and (not self._interval or now >= self._opens())
+        return self.in_flight < self.limit and now >= self.closed_until and (not self._interval or now >= self._opens())
 
     def opens(self) -> float:
         """When time alone will have made room; of use only where places are free."""
@@ -124,9 +128,9 @@ class Site:
     def succeeded(self, epoch: int, now: float) -> Turn:
         """Mail was taken, or answered for good."""
         self.in_flight -= 1
-        if self._recent is None and not self.level:
+        if self.recent is None and not self.level:
             return Turn.NONE
-        if self._recent is not None:
+        if self.recent is not None:
             self._note(now, False)
         if not self.level or epoch != self.epoch:
             return Turn.NONE
@@ -142,7 +146,8 @@ class Site:
         self._set_limits()
         if self.level:
             return Turn.EASED
-        self.since, self.not_before, self.reply, self._recent = None, 0.0, "", None
+        self.since, self.not_before, self.reply, self.recent = None, 0.0, "", None
+        self._shut()
         return Turn.WELL
 
     def answered(self, epoch: int, now: float, reply: Reply, factor: float = 1.0) -> Turn:
@@ -150,7 +155,7 @@ class Site:
         self.in_flight -= 1
         is_throttled = self.preset.throttles(reply)
         if not is_throttled:
-            if self._recent is not None:
+            if self.recent is not None:
                 self._note(now, False)
             return Turn.NONE
         if epoch != self.epoch:
@@ -158,20 +163,20 @@ class Site:
         if self.is_on_trial:
             return self._cool(now, factor, reply, 1, 1)
         terms = self.preset.terms
-        if self._recent is None:
-            self._recent = deque(maxlen=terms.of)
+        if self.recent is None:
+            self.recent = deque(maxlen=terms.of)
         self._note(now, True)
-        hits = sum(hit for at, hit in self._recent if hit)
-        return self._cool(now, factor, reply, hits, len(self._recent)) if hits >= terms.burst else Turn.NONE
+        hits = sum(hit for at, hit in self.recent if hit)
+        return self._cool(now, factor, reply, hits, len(self.recent)) if hits >= terms.burst else Turn.NONE
 
     def _note(self, now: float, is_hit: bool) -> None:
-        recent = self._recent
+        recent = self.recent
         assert recent is not None
         while recent and recent[0][0] <= now - self.preset.terms.within:
             recent.popleft()
         recent.append((now, is_hit))
         if not is_hit and not any(hit for _, hit in recent):
-            self._recent = None
+            self.recent = None
 
     def _cool(self, now: float, factor: float, reply: Reply, hits: int, of: int) -> Turn:
         pauses = self.preset.terms.pauses
@@ -179,10 +184,11 @@ class Site:
         self.level = min(self.level + 1, len(pauses))
         self.epoch += 1
         self.not_before = now + pause
+        self._shut()
         self.since = now if self.since is None else self.since
         self.stepped = self.not_before
         self._successes = 0
-        self._recent = None
+        self.recent = None
         self.is_on_trial = True
         self._set_limits()
         how = f"{hits} of {of} attempts were" if of > 1 else "the attempt after the pause was"
@@ -203,6 +209,7 @@ class Site:
         self.stepped = state.not_before
         self.reply = state.reply
         self.suspended = state.suspended
+        self._shut()
         self.is_on_trial = bool(self.level)
         self._set_limits()
 
@@ -211,13 +218,18 @@ class Site:
         self.suspended = state is not None and state.suspended
         if state is not None:
             self.not_before = min(self.not_before, state.not_before)
+        self._shut()
 
     def rebase(self, now: float) -> None:
         """The clock went back: no wait may be longer than any that could have been meant."""
         self.not_before = min(self.not_before, now + max(self.preset.terms.pauses))
+        self._shut()
         self.stepped = min(self.stepped, self.not_before)
         self._tat = min(self._tat, now)
-        self._recent = None
+        self.recent = None
+
+    def _shut(self) -> None:
+        self.closed_until = inf if self.suspended else self.not_before
 
     def _set_limits(self) -> None:
         terms = self.preset.terms
