@@ -85,8 +85,8 @@ def test_an_address_that_is_not_here(house: Submitting, far: SinkProcess) -> Non
     assert far.wait_for(2)[1]["peer"] == "127.0.0.2"
 
 
-def test_a_warm_up_and_a_restart(house: Submitting, far: SinkProcess) -> None:
-    """Two leave from the new source, in parallel or not; the others by the default, or wait for the next day; a restart remembers."""
+def test_a_warm_up_and_a_kill(house: Submitting, far: SinkProcess) -> None:
+    """Two leave from the new source, in parallel or not; the others by the default, or wait for the next day; a process that was killed remembers."""
     appliance = house.appliance
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     appliance.cli("source", "add", "new", "--ipv4", "127.0.0.2", "--warm-up", today, "--curve", "2")
@@ -98,7 +98,8 @@ def test_a_warm_up_and_a_restart(house: Submitting, far: SinkProcess) -> None:
     send(house, "w@example.org")
     (row,) = wait_until(lambda: [row for row in appliance.queued() if row["reason"]], 10, "the reason it waits")
     assert row["reason"] == "warm-up" and row["next_attempt"] % 86_400 == 0
-    appliance.restart()
+    appliance.kill()
+    appliance.start()
     shown = appliance.rows("source", "show", "new")[0]
     assert (shown["day"], shown["sent"], shown["limit"]) == (1, 2, 2)
     send(house, "w@example.org")
