@@ -6,6 +6,7 @@ Each message becomes one JSON line in FILE, written before the 250 is said: send
 the digest its own X-Digest header names; null without one), `peer` (the address it came from), `helo` (who said EHLO), `subject` and, with --keep,
 the content itself (latin-1).
 --defer RATE answers that share of RCPT with 451. --stall PHASE (banner, ehlo, mail, rcpt, data, body, quit) never answers there.
+--throttle N answers the first N MAIL with 421 4.7.28 and closes; `connections` says how many were open when a message came.
 --reject answers every RCPT with 550, --gone ADDRESS the one to it.
 Only asyncio and the standard library, so that it can judge the product's own grammar from outside.
 """
@@ -39,7 +40,9 @@ def whole(content: bytes) -> bool | None:
 
 
 class Sink(asyncio.Protocol):
-    """One connection. Commands and content are cut from one buffer; a stalled phase answers nothing and reads on."""
+    """One connection. `open` counts all. Commands and content are cut from one buffer; a stalled phase answers nothing and reads on."""
+
+    open = 0
 
     def __init__(self, options: argparse.Namespace, log: TextIO, dice: random.Random, tls: ssl.SSLContext | None) -> None:
         self.options, self.log, self.dice, self.tls = options, log, dice, tls
@@ -64,7 +67,11 @@ class Sink(asyncio.Protocol):
         self.transport = transport
         self.peer = str(transport.get_extra_info("peername")[0])
         if first:
+            Sink.open += 1
             self.say("banner", "220 sink.example.test ESMTP")
+
+    def connection_lost(self, failure: Exception | None) -> None:
+        Sink.open -= 1
 
     def say(self, phase: str, text: str) -> None:
         if self.options.stall == phase:
@@ -93,6 +100,11 @@ class Sink(asyncio.Protocol):
             words += ["CHUNKING"] if self.options.chunking else []
             words += ["STARTTLS"] if self.tls and not self.version else []
             self.say("ehlo", "\r\n".join(f"250{'-' if index < len(words) - 1 else ' '}{word}" for index, word in enumerate(words)))
+        elif verb == "MAIL" and self.options.throttle:
+            self.options.throttle -= 1
+            self.say("mail", "421 4.7.28 you send too much")
+            self.transport.close()
+            return False
         elif verb == "MAIL":
             self.sender = text[text.find("<") + 1 : text.find(">")]
             self.say("mail", "250 2.1.0 ok")
@@ -166,7 +178,7 @@ class Sink(asyncio.Protocol):
 
     def received(self, content: bytes) -> None:
         seen: dict[str, Any] = {"sender": self.sender, "recipients": self.recipients, "size": len(content), "tls": self.version}
-        seen["whole"] = whole(content)
+        seen["whole"], seen["connections"] = whole(content), Sink.open
         seen["peer"], seen["helo"] = self.peer, self.helo
         header = email.message_from_bytes(content.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
         seen["subject"] = str(header.get("Subject", ""))
@@ -199,6 +211,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--defer", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stall", choices=PHASES, default="")
+    parser.add_argument("--throttle", type=int, default=0)
     parser.add_argument("--reject", action="store_true")
     parser.add_argument("--gone", default="")
     parser.add_argument("--chunking", action="store_true")
