@@ -2,25 +2,24 @@
 
 Promises
 - Four ways to end, never one for another: found, NXDOMAIN, no data, SERVFAIL, timeout (interfaces.AnswerKind). `query` never fails.
-- A query takes at most `timeout` seconds in all, over every server and try. When `breaker_failures` queries in a row got no answer at all, the
-  breaker opens: further queries answer TIMEOUT at once, and one probe a `breaker_seconds` finds out whether the resolver is back. A dead resolver
-  therefore holds up a handful of messages, once.
+- A query takes at most `timeout` seconds in all, over every server and try. When no server answers anything for two seconds, not even a question
+  that every resolver knows by itself, the breaker opens (jetmail.breaker): all who wait are told TIMEOUT, further queries answer that at once,
+  and a probe a `breaker_seconds` that nobody waits for finds out whether a server is back. A dead resolver therefore holds up those who ask within
+  two seconds for what is left of these, once.
 - Answers are cached for their TTL within bounds, NXDOMAIN and no data for the SOA minimum (RFC 2308), faults for a few seconds.
 - `authentic` is True only when the configuration says that the servers validate and the answer carried AD (RFC 6840 5.8).
 
-No threads, no asyncio: `_Backend` gives dnspython sockets made of Deferreds. Each UDP query has a socket and so a port of its own; dnspython
+No threads, no asyncio: jetmail.dnssockets gives dnspython sockets made of Deferreds. Each UDP query has a socket and so a port of its own; dnspython
 checks the answer's address, id and question. Truncated answers are asked again over TCP (RFC 7766).
 """
 
 from __future__ import annotations
 
-import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import dns._asyncbackend
 import dns.asyncquery
 import dns.exception
 import dns.flags
@@ -30,11 +29,12 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.resolver
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
-from twisted.internet.protocol import ClientFactory, DatagramProtocol, Protocol
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from jetmail.breaker import Breaker
+from jetmail.dnssockets import Backend
 from jetmail.interfaces import Answer, AnswerKind, IEntropy, IResolver
 
 MAX_TTL = 86_400
@@ -43,12 +43,14 @@ FAULT_TTL = 5  # a SERVFAIL or time-out is not asked again for this long
 MAX_RECORDS = 64  # of one answer; a longer RRset is cut: nothing sane has more
 MAX_IN_FLIGHT = 2_000  # different questions asked at once; more answer TIMEOUT
 EDNS_PAYLOAD = 1232  # the DNS flag day's value: no fragmentation
+KNOWN_TO_ALL = "1.0.0.127.in-addr.arpa"  # its PTR; resolvers answer this without asking anybody (RFC 6303)
 
 
 @dataclass(frozen=True, slots=True)
 class DnsOptions:
     """`servers`: 'ADDRESS' or 'ADDRESS:PORT' or '[IPV6]:PORT'; empty means /etc/resolv.conf. `validating`: trust their AD bit (only over loopback
-    or a private line). `timeout` seconds for a query in all, `try_timeout` for one server. `cache_entries` answers kept. Breaker: see the module.
+    or a private line). `timeout` seconds for a query in all, `try_timeout` for one server. `cache_entries` answers kept. `breaker_seconds` between
+    probes of servers that do not answer.
     `short`: first labels whose answers are kept no longer than so many seconds, whatever their TTL."""
 
     servers: tuple[str, ...] = ()
@@ -56,8 +58,7 @@ class DnsOptions:
     timeout: float = 5.0
     try_timeout: float = 1.5
     cache_entries: int = 20_000
-    breaker_failures: int = 3
-    breaker_seconds: float = 15.0
+    breaker_seconds: float = 5.0
     short: tuple[tuple[str, float], ...] = (("_jm", 300.0), ("_mailportal-verify", 30.0))
 
 
@@ -84,6 +85,15 @@ def server_addresses(options: DnsOptions, resolv_conf: str = "/etc/resolv.conf")
     return tuple(result)
 
 
+@dataclass(slots=True)
+class _Question:
+    """One query on the wire and all who wait for it."""
+
+    asked: float
+    waiting: list[Deferred]
+    running: Deferred | None = None
+
+
 @implementer(IResolver)
 class Resolver:
     """A stub resolver. `reactor` needs listenUDP, connectTCP, callLater and seconds. `queries`, `timeouts`: counters for metrics."""
@@ -99,18 +109,17 @@ class Resolver:
         self._entropy = entropy
         self._short = dict(options.short)
         self._exchange = exchange or self._ask_server
-        self._backend = _Backend(reactor)
+        self._backend = Backend(reactor)
         self._cache: OrderedDict[tuple[str, str], tuple[float, Answer]] = OrderedDict()
-        self._in_flight: dict[tuple[str, str], list[Deferred]] = {}
-        self._unanswered = 0
-        self._open_until = 0.0
+        self._in_flight: dict[tuple[str, str], _Question] = {}
+        self._breaker = Breaker(reactor, options.breaker_seconds, self._oldest, self._probe, self._give_up)
         self.queries = 0
         self.timeouts = 0
 
     @property
     def is_broken(self) -> bool:
         """The breaker is open: nobody has answered for a while."""
-        return self._unanswered >= self._options.breaker_failures
+        return self._breaker.is_open
 
     def query(self, name: str, rdtype: str) -> Deferred:
         """See IResolver.query."""
@@ -121,21 +130,20 @@ class Resolver:
                 self._cache.move_to_end(key)
                 return succeed(kept[1])
             del self._cache[key]
-        asking = self._in_flight.get(key)
-        if asking is None:
-            if len(self._in_flight) >= MAX_IN_FLIGHT or (self.is_broken and now < self._open_until):
-                return succeed(Answer(AnswerKind.TIMEOUT))
-            if self.is_broken:
-                self._open_until = now + self._options.breaker_seconds  # this one is the probe
-            asking = self._in_flight[key] = []
-            waiting = self._waiter(asking)
-            self.queries += 1
-            asked = Deferred.fromCoroutine(self._ask(*key))
-            asked.addTimeout(self._options.timeout, self._reactor)
-            asked.addErrback(self._fault, key)
-            asked.addCallback(self._answered, key)
-            return waiting
-        return self._waiter(asking)
+        question = self._in_flight.get(key)
+        if question is not None:
+            return self._waiter(question.waiting)
+        if len(self._in_flight) >= MAX_IN_FLIGHT or self._breaker.is_open:
+            return succeed(Answer(AnswerKind.TIMEOUT))
+        question = self._in_flight[key] = _Question(now, [])
+        waiting = self._waiter(question.waiting)
+        self.queries += 1
+        self._breaker.asking()
+        asked = question.running = Deferred.fromCoroutine(self._ask(*key))
+        asked.addTimeout(self._options.timeout, self._reactor)
+        asked.addErrback(self._fault, key)
+        asked.addCallback(self._answered, key)
+        return waiting
 
     @staticmethod
     def _waiter(asking: list[Deferred]) -> Deferred:
@@ -151,25 +159,19 @@ class Resolver:
         return Answer(AnswerKind.SERVFAIL)
 
     def _answered(self, answer: Answer, key: tuple[str, str]) -> None:
-        now = self._reactor.seconds()
         if answer.kind is AnswerKind.TIMEOUT:
             self.timeouts += 1
-            self._unanswered += 1
-            if self._unanswered == self._options.breaker_failures:
-                self._open_until = now + self._options.breaker_seconds
-                self.log.warn("DNS: no server answers, the breaker is open; one probe every {seconds} s", seconds=self._options.breaker_seconds)
-        elif self._unanswered:
-            if self.is_broken:
-                self.log.info("DNS: servers answer again")
-            self._unanswered = 0
         ttl = FAULT_TTL if answer.is_temporary else min(answer.ttl, MAX_TTL if answer.kind is AnswerKind.FOUND else MAX_NEGATIVE_TTL)
         ttl = min(ttl, int(self._short.get(key[0].partition(".")[0], ttl)))
-        if ttl > 0:
-            self._cache[key] = (now + ttl, answer)
+        if ttl > 0 and not self._breaker.is_open:  # what nobody answered is asked again as soon as somebody does
+            self._cache[key] = (self._reactor.seconds() + ttl, answer)
             while len(self._cache) > self._options.cache_entries:
                 self._cache.popitem(last=False)
-        for waiting in self._in_flight.pop(key):
-            waiting.callback(answer)
+        waiting = self._in_flight.pop(key).waiting
+        if not self._in_flight:
+            self._breaker.settled()
+        for each in waiting:
+            each.callback(answer)
 
     async def _ask(self, name: str, rdtype: str) -> Answer:
         try:
@@ -184,7 +186,7 @@ class Resolver:
         for turn in range(2 * len(self._servers)):  # every server twice: a lost datagram is not a dead server
             server = self._servers[(first + turn) % len(self._servers)]
             try:
-                response = await self._exchange(question, server)
+                response = await self._heard(question, server)
             except CancelledError:
                 raise
             except dns.exception.Timeout:
@@ -198,12 +200,45 @@ class Resolver:
             last = answer
         return last or Answer(AnswerKind.TIMEOUT)
 
+    async def _heard(self, question: dns.message.Message, server: tuple[str, int]) -> dns.message.Message:
+        """An exchange that tells the breaker of whatever comes back, a refusal too."""
+        try:
+            response = await self._exchange(question, server)
+        except (CancelledError, dns.exception.Timeout):
+            raise
+        except Exception:
+            self._breaker.heard()
+            raise
+        self._breaker.heard()
+        return response
+
+    def _oldest(self) -> float | None:
+        return next((question.asked for question in self._in_flight.values()), None)
+
+    def _probe(self) -> Deferred[None]:
+        """Every server at once."""
+        question = dns.message.make_query(KNOWN_TO_ALL, "PTR", use_edns=0, payload=EDNS_PAYLOAD)
+        asked: Deferred[Any] = DeferredList(
+            [Deferred.fromCoroutine(self._heard(question, server)) for server in self._servers], fireOnOneCallback=True, consumeErrors=True
+        )
+        return asked.addCallback(_heard_any)
+
+    def _give_up(self) -> None:
+        for question in list(self._in_flight.values()):
+            if question.running is not None:
+                question.running.cancel()
+
     async def _ask_server(self, question: dns.message.Message, server: tuple[str, int]) -> dns.message.Message:
         address, port = server
         response, _ = await dns.asyncquery.udp_with_fallback(
             question, address, timeout=self._options.try_timeout, port=port, backend=self._backend, ignore_unexpected=True, ignore_errors=True
         )
         return response
+
+
+def _heard_any(result: Any) -> None:
+    if isinstance(result, list) and not any(ended for ended, _ in result):  # every server has failed
+        raise dns.exception.Timeout
 
 
 def read_answer(response: dns.message.Message, rdtype: str, validating: bool) -> Answer:
@@ -239,174 +274,3 @@ def _plain(rdata: Any, rdtype: str) -> Any:
 
 def _name(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""
-
-
-# dnspython's socket interface over the reactor
-
-
-class _Inbox:
-    """What arrived and nobody has read yet; one reader at a time. Bounded: a flood of datagrams is dropped."""
-
-    limit = 32
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-        self._items: list[Any] = []
-        self._reader: Deferred | None = None
-
-    def put(self, item: Any) -> None:
-        if self._reader is not None:
-            reader, self._reader = self._reader, None
-            reader.callback(item)
-        elif len(self._items) < self.limit:
-            self._items.append(item)
-
-    async def get(self, timeout: float | None) -> Any:
-        if not self._items:
-            self._reader = Deferred()
-            self._reader.addTimeout(timeout if timeout is not None else 30.0, self._reactor)
-            try:
-                item = await self._reader
-            except TimeoutError as error:
-                self._reader = None
-                raise dns.exception.Timeout(timeout=timeout) from error
-        else:
-            item = self._items.pop(0)
-        if isinstance(item, Exception):
-            raise item
-        return item
-
-
-class _Datagrams(DatagramProtocol, dns._asyncbackend.DatagramSocket):
-    transport: Any
-
-    def __init__(self, reactor: Any, family: int, destination: tuple[str, int]) -> None:
-        dns._asyncbackend.DatagramSocket.__init__(self, family, socket.SOCK_DGRAM)
-        self._inbox = _Inbox(reactor)
-        self._destination = destination
-
-    def startProtocol(self) -> None:
-        self.transport.connect(*self._destination)  # only this peer is heard, and a closed port is known at once
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        self._inbox.put((datagram, addr))
-
-    def connectionRefused(self) -> None:
-        self._inbox.put(ConnectionRefusedError("DNS server refused"))
-
-    def stopProtocol(self) -> None:
-        self.connectionRefused()  # with epoll a refusal arrives as the end of the socket
-
-    async def sendto(self, what: bytes, destination: Any, timeout: float | None) -> int:
-        self.transport.write(what)
-        return len(what)
-
-    async def recvfrom(self, size: int, timeout: float | None) -> Any:
-        datagram, addr = await self._inbox.get(timeout)
-        return datagram, self._destination if addr is None else tuple(addr[:2])
-
-    async def close(self) -> None:
-        if self.transport is not None:  # the reactor may have closed the socket first
-            self.transport.stopListening()
-
-    async def getpeername(self) -> Any:
-        return self._destination
-
-
-class _Stream(Protocol, dns._asyncbackend.StreamSocket):
-    transport: Any
-    limit = 131_072  # octets waiting to be read: two answers of the largest size
-
-    def __init__(self, reactor: Any, family: int, destination: tuple[str, int]) -> None:
-        dns._asyncbackend.StreamSocket.__init__(self, family, socket.SOCK_STREAM)
-        self._inbox = _Inbox(reactor)
-        self._inbox.limit = 1 << 30  # bounded in octets below
-        self._rest = b""
-        self._waiting = 0
-        self._destination = destination
-        self.connected_to: Deferred = Deferred()
-
-    def connectionMade(self) -> None:
-        self.connected_to.callback(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        self._waiting += len(data)
-        if self._waiting > self.limit:
-            self.transport.abortConnection()
-        else:
-            self._inbox.put(data)
-
-    def connectionLost(self, reason: Any = None) -> None:
-        self._inbox.put(EOFError("DNS server closed the connection"))
-
-    async def sendall(self, what: bytes, timeout: float | None) -> None:
-        self.transport.write(what)
-
-    async def recv(self, size: int, timeout: float | None) -> bytes:
-        if not self._rest:
-            self._rest = await self._inbox.get(timeout)
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        self._waiting -= len(piece)
-        return piece
-
-    async def close(self) -> None:
-        self.transport.abortConnection()
-
-    async def getpeername(self) -> Any:
-        return self._destination
-
-
-class _StreamFactory(ClientFactory):
-    noisy = False
-
-    def __init__(self, protocol: _Stream) -> None:
-        self._protocol = protocol
-
-    def buildProtocol(self, addr: Any) -> _Stream:
-        return self._protocol
-
-    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        self._protocol.connected_to.errback(reason)
-
-
-class _Backend(dns._asyncbackend.Backend):
-    """dns.asyncbackend.Backend of this reactor."""
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-
-    def name(self) -> str:
-        return "twisted"
-
-    def datagram_connection_required(self) -> bool:
-        return True
-
-    async def make_socket(
-        self,
-        af: int,
-        socktype: int,
-        proto: int = 0,
-        source: Any = None,
-        destination: Any = None,
-        timeout: float | None = None,
-        ssl_context: Any = None,
-        server_hostname: Any = None,
-    ) -> Any:
-        target = (destination[0], destination[1])
-        if socktype == socket.SOCK_DGRAM:
-            datagrams = _Datagrams(self._reactor, af, target)
-            self._reactor.listenUDP(0, datagrams, interface="::" if af == socket.AF_INET6 else "", maxPacketSize=65_535)
-            return datagrams
-        stream = _Stream(self._reactor, af, target)
-        self._reactor.connectTCP(*target, _StreamFactory(stream), timeout=timeout or 5)
-        try:
-            return await stream.connected_to
-        except CancelledError:
-            raise
-        except Exception as error:
-            raise OSError("no TCP connection to the DNS server") from error
-
-    async def sleep(self, interval: float) -> None:
-        done: Deferred = Deferred()
-        self._reactor.callLater(interval, done.callback, None)
-        await done

@@ -20,7 +20,7 @@ LONGEST_FILE = 450
 # The lines of the house, lowest first. A room imports only from lines below its own, or from itself.
 LINES: tuple[frozenset[str], ...] = (
     frozenset({"mail", "interfaces", "errors", "settings"}),
-    frozenset({"sections"}),
+    frozenset({"sections", "breaker", "dnssockets"}),
     frozenset({"smtp", "mailauth", "classifier", "dns", "offload", "config", "logs", "resources", "host", "wire", "passwords"}),
     frozenset({"store", "spool"}),
     frozenset({"rules", "signatures", "suppressing"}),

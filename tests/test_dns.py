@@ -105,13 +105,18 @@ class ResolverTests(SynchronousTestCase):
         self.assertEqual(len(set(self.server.asked)), 2)
 
     def test_total_timeout(self) -> None:
-        """Silence ends after the budget even when the exchange never ends by itself."""
-        resolver = self.make(timeout=5.0)
+        """Of servers that are alive, silence about one question ends after the budget even when the exchange never ends by itself."""
+        resolver = self.make(timeout=5.0, try_timeout=9.0)
         waiting = resolver.query("x.test", "A")
-        self.clock.advance(4.9)
+        for _ in range(6):
+            self.clock.advance(0.8)
+            for probe in self.server.waiting[1:]:
+                if not probe.called:
+                    probe.callback(answer()(dns.message.make_query("x.test", "A")))
         self.assertNoResult(waiting)
         self.clock.advance(0.2)
         self.assertEqual(self.successResultOf(waiting).kind, AnswerKind.TIMEOUT)
+        self.assertFalse(resolver.is_broken)
 
     def test_cache_lives_as_long_as_the_ttl(self) -> None:
         """The second question is free until the TTL is over."""
@@ -149,17 +154,74 @@ class ResolverTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(first), "gone")
         self.assertEqual(self.successResultOf(second).kind, AnswerKind.FOUND)
 
-    def test_breaker(self) -> None:
-        """After three unanswered queries no further one waits; a probe later closes the breaker."""
-        resolver = self.make(*[dns.exception.Timeout()] * 12, answer("y.test. 60 A 192.0.2.7"), breaker_failures=3, breaker_seconds=15)
-        for number in range(3):
-            self.successResultOf(resolver.query(f"x{number}.test", "A"))
+    def test_dead_servers(self) -> None:
+        """Whoever asks while nobody answers waits two seconds at most, in whatever second of these they came; then nobody waits at all."""
+        resolver = self.make()
+        waiting = []
+        for turn in range(7):
+            waiting.append((self.clock.seconds(), resolver.query(f"x{turn}.test", "A")))
+            self.clock.advance(0.25)
+        self.assertTrue(resolver.is_broken)
+        for began, each in waiting:
+            self.assertEqual(self.successResultOf(each).kind, AnswerKind.TIMEOUT)
+            self.assertLessEqual(self.clock.seconds() - began, 2.0)
         asked = len(self.server.asked)
         self.assertEqual(self.successResultOf(resolver.query("y.test", "A")).kind, AnswerKind.TIMEOUT)
         self.assertEqual(len(self.server.asked), asked)
-        self.clock.advance(16)
-        self.assertEqual(self.successResultOf(resolver.query("y.test", "A")).kind, AnswerKind.FOUND)
+        self.come_back(resolver)
+
+    def come_back(self, resolver: Resolver) -> None:
+        """The servers answer everything from now on; the next probe finds out."""
+        self.server.script += [answer("x.test. 60 A 192.0.2.7")] * 4
+        self.clock.advance(DnsOptions().breaker_seconds)
         self.assertFalse(resolver.is_broken)
+
+    def test_probe_costs_nobody(self) -> None:
+        """While the breaker is open servers are asked again and again, by nobody's mail; once they answer so do queries, of the same name too."""
+        resolver = self.make()
+        self.assertEqual(self.ended(resolver.query("x.test", "A")).kind, AnswerKind.TIMEOUT)
+        for _ in range(3):
+            asked = len(self.server.asked)
+            self.clock.advance(DnsOptions().breaker_seconds)
+            self.assertEqual(len(self.server.asked), asked + 2)
+            self.assertEqual(self.successResultOf(resolver.query("x.test", "A")).kind, AnswerKind.TIMEOUT)
+            self.clock.advance(1.0)
+            self.assertTrue(resolver.is_broken)
+        self.come_back(resolver)
+        self.assertEqual(self.successResultOf(resolver.query("x.test", "A")).kind, AnswerKind.FOUND)
+
+    def ended(self, waiting: Deferred) -> Any:
+        """The answer, in two seconds."""
+        self.clock.pump([0.25] * 8)
+        return self.successResultOf(waiting)
+
+    def test_a_slow_answer_is_not_a_dead_server(self) -> None:
+        """A question that takes three seconds is answered, and holds up nobody else, when the server answers what every server knows."""
+        resolver = self.make(try_timeout=9.0)
+        waiting = resolver.query("slow.test", "A")
+        for _ in range(3):
+            self.server.script += [answer()] * 2
+            self.clock.advance(1.0)
+        self.assertNoResult(waiting)
+        self.server.script = [answer("x.test. 60 A 192.0.2.7")]
+        self.assertEqual(self.successResultOf(resolver.query("x.test", "A")).kind, AnswerKind.FOUND)
+        self.server.waiting[0].callback(answer("slow.test. 60 A 192.0.2.8")(dns.message.make_query("slow.test", "A")))
+        self.assertEqual(self.successResultOf(waiting).kind, AnswerKind.FOUND)
+
+    def test_one_dead_server_of_two(self) -> None:
+        """One that answers is enough, and a refusal is an answer."""
+        for second in (answer("x.test. 60 A 192.0.2.7"), ConnectionRefusedError()):
+            resolver = self.make()
+            self.server.script = [None, None, second, None]
+            waiting = resolver.query("x.test", "A")
+            self.clock.advance(1.0)
+            self.clock.advance(1.0)
+            self.assertFalse(resolver.is_broken)
+            self.assertNoResult(waiting)
+            self.server.waiting[0].errback(dns.exception.Timeout())
+            self.server.waiting[-1].callback(answer("x.test. 60 A 192.0.2.7")(dns.message.make_query("x.test", "A")))
+            self.assertEqual(self.successResultOf(waiting).kind, AnswerKind.FOUND)
+            self.clock.advance(9)
 
     def test_impossible_name(self) -> None:
         """A name with an empty or endless label does not exist, and nobody is asked."""

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -245,6 +246,28 @@ def test_resolver_that_never_answers(make: Make, far: SinkProcess) -> None:
         began = time.monotonic()
         appliance.stop()
         assert time.monotonic() - began < 10
+
+
+def test_dead_resolver_costs_one_message(make: Make, far: SinkProcess) -> None:
+    """Of the mail that comes while a resolver dies each waits two seconds at most, side by side; all that comes after it waits for nothing."""
+    head = "From: a@sender-{0}.example\r\nTo: b@example.test\r\nDate: Fri, 20 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{0}@sender-{0}.example>\r\n"
+    content = [(head.format(number) + "Subject: x\r\n\r\nhello\r\n").encode() for number in range(40)]
+
+    def timed(number: int) -> float:
+        began = time.monotonic()
+        assert attempt(appliance, f"someone-{number}@example.test", content[number]).startswith("250")
+        return time.monotonic() - began
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, ThreadPoolExecutor(10) as crowd:
+        silent.bind(("127.0.0.1", 0))
+        appliance = make({"dns": {"servers": [f"127.0.0.1:{silent.getsockname()[1]}"]}})
+        appliance.domain("example.test", far.port, "--tls", "none")
+        appliance.start()
+        together = list(crowd.map(timed, range(10)))
+        assert max(together) < 2.3, together
+        after = [timed(number) for number in range(10, 40)]  # longer than the pause between two probes is not needed: a probe is nobody's
+        assert max(after) < 0.5, after
+        far.wait_for(40, 10)
 
 
 def test_destination_comes_back(make: Make, tmp_path: Path) -> None:
