@@ -38,6 +38,7 @@ from jetmail.store.schema import (
     v0014_api_tokens,
     v0015_webhooks,
     v0016_people,
+    v0017_reports,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ STEPS: tuple[Step, ...] = (
     ("0014_api_tokens", _sql(v0014_api_tokens.SQL, v0014_api_tokens.TRIGGERS)),
     ("0015_webhooks", _sql(v0015_webhooks.SQL, v0015_webhooks.TRIGGERS)),
     ("0016_people", _sql(v0016_people.SQL, v0016_people.TRIGGERS)),
+    ("0017_reports", _sql(v0017_reports.SQL, v0017_reports.TRIGGERS)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"

@@ -32,6 +32,7 @@ from jetmail.store.directory import (
     principals,
     rules,
     sender_addresses,
+    served_policies,
     settings,
     smtp_users,
     sources,
@@ -44,6 +45,7 @@ from jetmail.store.directory.dkim_keys import DkimKey
 from jetmail.store.directory.domains import Destination
 from jetmail.store.directory.people import Person
 from jetmail.store.directory.rules import StoredRule
+from jetmail.store.directory.served_policies import ServedPolicy
 from jetmail.store.directory.smtp_users import SmtpUser
 from jetmail.store.directory.sources import SourceBook
 from jetmail.store.directory.versions import directory_version
@@ -175,6 +177,10 @@ class Directory:
     def has_return_path(self, domain: str) -> bool:
         """Whether the domain's name for return paths leads to us."""
         return self._recall("return path", domain, claims.has_return_path)
+
+    def served_policy(self, domain: str) -> ServedPolicy | None:
+        """The MTA-STS policy a domain of ours publishes. Names that publish none are asked for by strangers and not remembered."""
+        return self._known("served policy", domain, served_policies.get)
 
     def blocked(self, user: str) -> dict[str, BlockedSender]:
         """What of the SMTP user or person is blocked, by sender; '' is all of it."""

@@ -123,8 +123,8 @@ def set_destinations(conn: Connection, domain_id: int, wanted: Iterable[Destinat
 
 
 def remove(conn: Connection, name: str) -> bool:
-    """Forget the domain and all that hangs on it: destinations, known recipients, people, aliases, rules, keys. Mail in the queue
-    stays. -> was it there."""
+    """Forget the domain and all that hangs on it: destinations, known recipients, people, aliases, rules, keys, its published policy. Mail
+    in the queue stays. -> was it there."""
     row = conn.execute("SELECT id FROM domains WHERE name = ?", (name,)).fetchone()
     if row is None:
         return False
@@ -139,6 +139,7 @@ def remove(conn: Connection, name: str) -> bool:
     conn.execute("DELETE FROM dkim_keys WHERE domain = ?", (name,))
     conn.execute("DELETE FROM domain_checks WHERE domain = ?", (name,))
     conn.execute("DELETE FROM return_paths WHERE domain = ?", (name,))
+    conn.execute("DELETE FROM served_policies WHERE domain = ?", (name,))
     conn.execute("DELETE FROM domains WHERE id = ?", row)
     return True
 
