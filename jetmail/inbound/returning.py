@@ -6,7 +6,8 @@ Promises
   (store.traffic.returns.take): 250 means that it counts. It goes on to the original sender, from the null sender, where he wants it: failures and
   delays as NOTIFY of the message says (RFC 3461), successes when asked for, replies of people and of machines always, complaints never.
 - It is not filtered for its score; size, malware and what people block for everybody stay. An hour brings so many for one address, then 451.
-- What comes to a rewritten sender goes to the sender it was made from, and is filtered like any mail: we must not pass on what it quotes of spam.
+- What comes to a rewritten sender goes to the sender it was made from, and is refused for its score like any mail: we must not pass on
+  what it quotes of spam.
 - One such address is alone in its transaction.
 
 Plain mail costs a look at the first letters of a local part, once for each address the policy book does not remember.
@@ -139,7 +140,9 @@ class Returns:
             back = srs.reversed_(self._ring(), now, address.local, self._options.days)
             if isinstance(back, Wrong):
                 return FORGED if back is Wrong.FORGED else EXPIRED
-            known = replace(appliance, domain=address.domain, state=DomainState.ACTIVE, recipient=RecipientState.KNOWN)
+            # Refused for its score it may be, held or put off not: there is nobody to release it, and a host that bounces may not come again.
+            only_refused = Thresholds(appliance.thresholds.reject, DISABLED_SCORE, DISABLED_SCORE)
+            known = replace(appliance, domain=address.domain, state=DomainState.ACTIVE, recipient=RecipientState.KNOWN, thresholds=only_refused)
             return Entry(known, tuple(self._resolve(back)))
         token = returnpath.read(self._ring(), now, address.local, address.domain, self._options.days)
         if isinstance(token, Wrong):

@@ -159,6 +159,13 @@ def test_words_are_closed() -> None:
             assert word_of(text, status, "550") in WORDS
 
 
+def test_words_are_documented() -> None:
+    """docs/returns.md has every word with its meaning, and says which are hard."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "returns.md").read_text("utf-8")
+    rows = {word: (meaning, bool(hard)) for word, meaning, hard in re.findall(r"^\| ([a-z-]+) \| ([^|]+) \| (yes )?\|$", text, re.M)}
+    assert rows == {word: (meaning, word in HARD) for word, meaning in WORDS.items()}
+
+
 def test_fields() -> None:
     """Addresses and codes are found among what MTAs put around them."""
     assert address_of("rfc822;@relay.example:bob@example.net") == "bob@example.net"
