@@ -16,7 +16,7 @@ import pytest
 
 from tests import fixtures
 
-ROOMS = ("wire", "mail", "content", "auth", "judging", "connection", "settings")
+ROOMS = ("wire", "mail", "content", "auth", "judging", "connection", "settings", "api")
 MAX_SEED = 60_000
 REGISTRY: dict[str, Target] = {}
 
