@@ -54,6 +54,21 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def family_seconds(pid: int) -> float:
+    """The same for a process, its children, and those of its children that have ended."""
+    total = 0.0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended just now
+        if entry.name == str(pid) or fields[1] == str(pid):
+            total += sum(int(field) for field in fields[11:15])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def threads_seconds(pid: int) -> dict[str, float]:
     """The same for its first thread, which runs the reactor, and for all others (commits, file and password work) together."""
     spent = {"reactor": 0.0, "other threads": 0.0}

@@ -66,7 +66,7 @@ class Postfix:
         shutil.chown(self.directory / "data", "postfix")
         text = next(path for path in MASTER if path.exists()).read_text()
         text = re.sub(r"^(smtp|[0-9]+)( +inet)", rf"127.0.0.1:{self.port}\2", text, flags=re.MULTILINE)
-        text = re.sub(r"^([a-z]+ +(?:inet|unix|fifo|pass) +[-yn] +[-yn?] +)[-y]( )", r"\1n\2", text, flags=re.MULTILINE)  # no chroot
+        text = re.sub(r"^([a-z0-9.:]+ +(?:inet|unix|fifo|pass) +[-yn] +[-yn?] +)[-y]( )", r"\1n\2", text, flags=re.MULTILINE)  # no chroot
         if not re.search(r"^postlog", text, flags=re.MULTILINE):
             text += "postlog unix-dgram n - n - 1 postlogd\n"
         (self.directory / "etc" / "master.cf").write_text(text)
