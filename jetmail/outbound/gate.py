@@ -153,20 +153,26 @@ class Gate:
         """The clock went back."""
         for lane in self._window.lanes.values():
             lane.site_until = min(lane.site_until, now + KNOWN_MX) if lane.site is not None else lane.site_until
-        self.stop()
+        self._cancel()
         for site in self.sites:
             site.rebase(now)
             self.freed(site, now)
 
     def stop(self) -> None:
-        """No more calls."""
+        """No more calls, and nobody in line."""
+        self._cancel()
+        self._unfound.clear()
+        for site in self.sites:
+            self.dismiss(site)
+
+    # which site
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._alarms.clear()
         self._armed.clear()
-
-    # which site
 
     def is_found(self, lane: Lane, now: float) -> bool:
         """Where the lane leads is known, or known to be unknowable. If not, that is being looked up, and the lane comes into the round by itself."""

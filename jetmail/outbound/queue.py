@@ -276,7 +276,7 @@ class Queue(Service):
                 self._gate.declined(lane)
             elif self._gate.passes(lane, now):
                 self._start(lane, now)
-            if (site := lane.site) is not None and site.waiting:
+            if (site := lane.site) is not None and (site.waiting or site.is_starved):
                 self._gate.freed(site, now)
 
     def _start(self, lane: Lane, now: float) -> None:

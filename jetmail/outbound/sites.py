@@ -134,9 +134,7 @@ class Site:
             self._note(now, False)
         if not self.level or epoch != self.epoch:
             return Turn.NONE
-        if self.is_on_trial:
-            self.is_on_trial = False
-            self._set_limits()
+        self._tried()
         self._successes += 1
         if self._successes < self.preset.terms.recover and now - self.stepped < DECAY:
             return Turn.NONE
@@ -157,6 +155,8 @@ class Site:
         if not is_throttled:
             if self.recent is not None:
                 self._note(now, False)
+            if epoch == self.epoch:
+                self._tried()
             return Turn.NONE
         if epoch != self.epoch:
             return Turn.NONE  # it went before the pause
@@ -168,6 +168,12 @@ class Site:
         self._note(now, True)
         hits = sum(hit for at, hit in self.recent if hit)
         return self._cool(now, factor, reply, hits, len(self.recent)) if hits >= terms.burst else Turn.NONE
+
+    def _tried(self) -> None:
+        """The attempt after the pause was not told to slow down."""
+        if self.is_on_trial:
+            self.is_on_trial = False
+            self._set_limits()
 
     def _note(self, now: float, is_hit: bool) -> None:
         recent = self.recent

@@ -134,6 +134,20 @@ class Turns(SynchronousTestCase):
         self.assertEqual((big.in_flight, big.called, len(big.waiting), big.count), (0, 0, 0, 0))
         self.assertLessEqual(len(one.clock.getDelayedCalls()), 1)
 
+    def test_stopped(self) -> None:
+        """A stop leaves nobody in line and no timer, also when the last attempts end after it."""
+        one = appliance(connections=2, per_minute=60)
+        one.deliverer.hold = True
+        for number in range(20):
+            one.fill(3, f"big{number}.test")
+        one.boot()
+        stopped = one.queue.stopService()
+        one.deliverer.release()
+        self.successResultOf(stopped)
+        one.turn(5)
+        self.assertEqual(one.clock.getDelayedCalls(), [])
+        self.assertLessEqual(len(one.deliverer.jobs), 2)
+
     def test_cannot_claim(self) -> None:
         """A store that cannot be written gives the places back."""
         one = appliance(connections=2)

@@ -156,6 +156,13 @@ class CoolDown(SynchronousTestCase):
         self.assertEqual(one.limit, 4)
         self.assertEqual(one.reply, "cooled down: 5 of 5 attempts were told to slow down by demo, last: 421 4.7.28 unusual rate of mail")
 
+    def test_another_answer_ends_the_trial(self) -> None:
+        """The attempt after the pause decides, also when it is answered with a deferral that is about its message."""
+        one = site()
+        throttle(one, 5)
+        one.answered(one.began(60.0), 60.0, LATER)
+        self.assertEqual((one.limit, one.level), (4, 1))
+
     def test_a_rate_for_who_had_none(self) -> None:
         """A site without a rate has one while it cools down."""
         one = site()

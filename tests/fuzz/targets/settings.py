@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jetmail import config
 from jetmail.errors import ConfigError
+from jetmail.outbound import providers
 from jetmail.rules import registry, symbols
 from tests.fuzz.target import target
 from tests.inbound.receiving import ROOT
@@ -110,6 +111,32 @@ def rules(octets: bytes) -> None:
         assert str(error)
         return
     assert chain.describe()
+
+
+@target(
+    "providers-file",
+    lambda: [(ROOT / "etc/providers.toml").read_bytes(), b'[[provider]]\nname = "x"\nmx = ["x.test"]\npauses = [1]\n'],
+    b"[default]\n",
+    b"[[provider]]\n",
+    b"name = ",
+    b"mx = [",
+    b"throttle = ['(']",
+    b"pauses = []",
+    b"nan",
+    b"1e400",
+    b"9" * 400,
+    seconds_per_100k=3.0,  # tomllib, in Python
+)
+def presets(octets: bytes) -> None:
+    """Any file of presets: ConfigError, or terms within their bounds."""
+    file = _folder() / "providers.toml"
+    file.write_bytes(octets[:200_000])
+    try:
+        found = providers.load(file)
+    except ConfigError as error:
+        assert str(error)
+        return
+    assert all(1 <= preset.terms.burst <= preset.terms.of and preset.terms.pauses for preset in (found.default, found.relay, *found.named.values()))
 
 
 @target(
