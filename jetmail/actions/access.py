@@ -82,8 +82,8 @@ class Reach:
     users: frozenset[str] = frozenset()
 
     def covers(self, domain: str, address: str) -> bool:
-        """Whether mail to `address` (any case) at `domain` is within it."""
-        return self.everything or domain in self.domains or address.casefold() in self.addresses
+        """Whether mail to `address` (any case, any tag) at `domain` is within it."""
+        return self.everything or domain in self.domains or person_of(address) in self.addresses
 
 
 def may(actor: Actor, verb: str, obj: Object) -> bool:
@@ -97,8 +97,16 @@ def require(actor: Actor, verb: str, obj: Object, what: str) -> None:
         raise NotFoundError(f"no such {what}")
 
 
+def person_of(address: str) -> str:
+    """Whose mailbox an address is, as a key: case folded, without a tag."""
+    try:
+        return parse(address).untagged.key
+    except AddressError:
+        return address.casefold()
+
+
 def reach(conn: Connection, actor: Actor, verb: str = SEE) -> Reach:
-    """How far the actor may do `verb`. An alias domain belongs to whoever has the domain it stands for."""
+    """How far the actor may do `verb`. An alias domain belongs to whoever has the domain it stands for, an address at it to whoever has it there."""
     granted = [grant for grant in actor.grants if verb in _MAY[grant.role]]
     if any(grant.role == "admin" for grant in granted):
         return Reach(everything=True)
@@ -108,7 +116,10 @@ def reach(conn: Connection, actor: Actor, verb: str = SEE) -> Reach:
         names.update(domain.name for domain in domains.listing(conn, account_ids=accounts))
     for name in tuple(names):
         names.update(domains.aliases_of(conn, name))
-    addresses = {grant.scope.casefold() for grant in granted if grant.role == "user"}
+    addresses = {_key(grant.scope) for grant in granted if grant.role == "user"}
+    for address in tuple(addresses):
+        local, _, name = address.rpartition("@")
+        addresses.update(f"{local}@{alias}" for alias in domains.aliases_of(conn, name))
     senders = frozenset(grant.scope for grant in granted if grant.role == "sender")
     return Reach(False, frozenset(names), frozenset(addresses), senders | (principals.uuids_of(conn, accounts) if accounts else frozenset()))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -108,6 +108,9 @@ async def _try(
     date_from: float | None,
     limit: int,
 ) -> Tried:
+    home = scope_key.rpartition("@")[2]
+    if scope == "address":
+        conditions = replace(conditions, recipients=())  # by whose mail it is, as in PolicyBook
     names: frozenset[str] | None = await db.search(_domains, scope, scope_key) if scope in ("account", "domain", "address") else None
     criteria = Criteria(direction="inbound", date_from=date_from, domain=next(iter(names)) if names is not None and len(names) == 1 else "")
     reading = _Reading(db, actor, store)
@@ -122,8 +125,8 @@ async def _try(
             if names is not None and row.domain not in names:
                 continue
             logged = Logged(row.client_address, _address(row.sender), _address(row.recipient), _address(row.header_from), row.subject, row.size)
-            if scope == "address" and (logged.recipient is None or logged.recipient.key != scope_key):
-                continue
+            if scope == "address" and (logged.recipient is None or Address(logged.recipient.local, home).untagged.key != scope_key):
+                continue  # at an alias domain it is the same person
             await reading.prepare(row, conditions)
             found = match(conditions, logged, reading.message, is_allow=is_allow)
             if found:

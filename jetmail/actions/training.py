@@ -186,6 +186,4 @@ def _key(person: str) -> str:
 
 def _folded(address: str) -> str:
     """An address as a person's key: case folded, without a +tag."""
-    local, _, domain = address.rpartition("@")
-    base, plus, _ = local.partition("+")
-    return f"{base if plus and base and not base.startswith(chr(34)) else local}@{domain}".casefold()
+    return access.person_of(address)

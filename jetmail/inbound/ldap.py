@@ -156,8 +156,7 @@ def _checked_tls(ca_file: str) -> Any:
 
 
 def _spellings(address: Address) -> list[Address]:
-    base, plus, _ = address.local.partition("+")
-    return [address, Address(base, address.domain)] if plus and base and not base.startswith('"') else [address]
+    return [address] if address.untagged is address else [address, address.untagged]
 
 
 def _filled(text: str, address: Address, escape: Callable[[str], str]) -> str:

@@ -64,8 +64,8 @@ class PolicyBook:
         self._appliance = Policy()
         self._known: dict[Address, Known] = {}
         self._domains: dict[str, Policy] = {}
-        self._compiled: dict[str, Conditions | str] = {}
-        self._compiled_before: dict[str, Conditions | str] = {}
+        self._compiled: dict[tuple[bool, str], Conditions | str] = {}
+        self._compiled_before: dict[tuple[bool, str], Conditions | str] = {}
 
     def appliance(self) -> Policy:
         """What counts for everybody."""
@@ -114,11 +114,7 @@ class PolicyBook:
             state = RecipientState.UNVERIFIED
         faults: list[str] = []
         keys = _keys(address, found.policy.real, found.targets)
-        personal = [
-            rule
-            for key in keys
-            for rule in self._rules(Level.ADDRESS, self._directory.rules("address", key), faults)
-        ]
+        personal = [rule for key in keys for rule in self._rules(Level.ADDRESS, self._directory.rules("address", key), faults)]
         lists = _merged([self._lists(f"lists:address:{key}", faults) for key in keys])
         self._tell(faults)
         if personal or lists is not NO_LISTS or state is not policy.recipient:
@@ -168,13 +164,17 @@ class PolicyBook:
         return rules
 
     def _conditions(self, item: StoredRule) -> Conditions | str:
-        compiled = self._compiled.get(item.conditions) or self._compiled_before.get(item.conditions)
+        key = (item.scope == "address", item.conditions)
+        compiled = self._compiled.get(key) or self._compiled_before.get(key)
         if compiled is None:
             try:
                 compiled = compile_conditions(item.parsed)
             except UsageError as error:
                 compiled = str(error)
-        self._compiled[item.conditions] = compiled
+            else:
+                if key[0]:  # whose mail it is for was settled when it was looked up: by tag, alias or alias domain too
+                    compiled = replace(compiled, recipients=())
+        self._compiled[key] = compiled
         return compiled
 
     def _lists(self, key: str, faults: list[str]) -> Lists:
@@ -243,10 +243,7 @@ def _thresholds(own: Mapping[str, Any]) -> Thresholds:
 def _keys(address: Address, real: str, targets: tuple[Address, ...]) -> list[str]:
     """Under which addresses a person may have written rules for this mail: the address itself, without its tag, and the one mailbox behind it."""
     own = Address(address.local, real)
-    keys = [own.key]
-    base, plus, _ = address.local.partition("+")
-    if plus and base and not base.startswith('"'):
-        keys.append(Address(base, real).key)
+    keys = [own.key, own.untagged.key]
     if len(targets) == 1:
-        keys.append(targets[0].key)
+        keys += [targets[0].key, targets[0].untagged.key]
     return list(dict.fromkeys(keys))

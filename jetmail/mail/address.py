@@ -52,6 +52,12 @@ class Address:
         return f"{self.local.casefold()}@{self.domain}"
 
     @property
+    def untagged(self) -> Address:
+        """`local@domain` of `local+tag@domain`, whose mailbox it is; itself without a tag. Quoted local parts have none."""
+        base, plus, _ = self.local.partition("+")
+        return Address(base, self.domain) if plus and base and not base.startswith('"') else self
+
+    @property
     def is_ascii(self) -> bool:
         """False when only an SMTPUTF8 peer can take it (the domain is always ASCII here)."""
         return self.local.isascii()

@@ -62,3 +62,8 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual(reach(conn, Actor("portal", "p", (Grant("account", str(account)),))).domains, {"theirs.test"})
         self.assertTrue(reach(conn, Actor.sysadmin("root")).everything)
         self.assertTrue(access.reach(conn, owner).covers("elsewhere.test", "EVE@theirs.test"))
+        self.assertTrue(access.reach(conn, owner).covers("elsewhere.test", "eve+shop@theirs.test"))
+        ann = reach(conn, Actor("portal", "p", (Grant("user", "Ann@demo.test"),)))
+        self.assertEqual(ann.addresses, {"ann@demo.test", "ann@also.test"})
+        self.assertTrue(ann.covers("also.test", "ann+x@also.test"))
+        self.assertFalse(ann.covers("also.test", "anna@also.test"))

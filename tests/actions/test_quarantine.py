@@ -71,6 +71,16 @@ class QuarantineTests(SynchronousTestCase):
         self.assertEqual(self.found(NOBODY), [])
         self.assertEqual(self.done(quarantine.count(self.db, OWNER, Wanted(domain="demo.test"), now=NOW)), 3)
 
+    def test_scope_follows_tag_and_alias_domain(self) -> None:
+        """A person's mail is also what came to their address with a tag, or at an alias domain; not what came to somebody with a longer name."""
+        domains.add(self.conn, Domain("alias.test", kind="alias", alias_of="demo.test"))
+        for number, address in enumerate(("Ann+shop@demo.test", "ann@alias.test", "ann+x@alias.test", "anna+ann@demo.test", '"ann+q"@demo.test')):
+            accept(self.conn, message(10 + number, delivery(address, "quarantined", reason="suspect"), received=NOW + 10 + number))
+        own = ["ann+x@alias.test", "ann@alias.test", "Ann+shop@demo.test", "Ann@demo.test"]
+        self.assertEqual([recipient for recipient, _ in self.found(USER)], own)
+        self.assertEqual(sorted(self.release(USER, recipient="ann+x@alias.test")), ["ann+x@alias.test"])
+        self.assertEqual([recipient for recipient, _ in self.found(USER)], own[1:])
+
     def test_search(self) -> None:
         """Every criterion narrows, and all must hold."""
         for wanted, number in (

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from jetmail.interfaces import IRule
-from jetmail.mail.address import Address
 from jetmail.mail.message import Message
 from jetmail.rules.facts import Facts, RecipientFacts
 from jetmail.rules.policy import Policy
@@ -91,7 +90,4 @@ class StatisticalFilter(Rule):
 def person_of(recipient: RecipientFacts) -> str:
     """Whose trainings count for a recipient: the one mailbox behind the address, else the address itself, without a +tag."""
     address = recipient.targets[0] if len(recipient.targets) == 1 else recipient.address
-    base, plus, _ = address.local.partition("+")
-    if plus and base and not base.startswith('"'):
-        address = Address(base, address.domain)
-    return address.key
+    return address.untagged.key

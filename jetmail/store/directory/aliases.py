@@ -23,7 +23,6 @@ from jetmail.store.directory import recipients
 
 MAX_DEPTH = 10  # aliases of aliases
 MAX_TARGETS = 200  # final addresses behind one recipient
-SEPARATOR = "+"
 
 
 class Found(Enum):
@@ -185,9 +184,8 @@ def _is_listed(lookup: Lookup, place: Address) -> bool:
 
 
 def _base(address: Address) -> Address | None:
-    """'x@d' of 'x+tag@d', None without a tag. Quoted local parts have none."""
-    local, separator, _ = address.local.partition(SEPARATOR)
-    return Address(local, address.domain) if separator and local and not local.startswith('"') else None
+    """'x@d' of 'x+tag@d', None without a tag."""
+    return None if address.untagged is address else address.untagged
 
 
 def _mapped(address: Address, domain: str) -> Address:

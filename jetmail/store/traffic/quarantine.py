@@ -21,6 +21,7 @@ from typing import Any
 
 from jetmail.store.database import Connection
 from jetmail.store.traffic.deliveries import free_content
+from jetmail.store.traffic.search import UNTAGGED
 
 _KEPT = "d.finished IS NULL AND d.status IN ('quarantined', 'spam')"  # word for word the condition of the index
 
@@ -127,9 +128,7 @@ def expire(conn: Connection, now: float, before: float, limit: int = 200) -> tup
 def _by_id(conn: Connection, ids: Sequence[int]) -> list[Kept]:
     found = []
     for delivery_id in ids:
-        row = conn.execute(
-            f"SELECT {_COLUMNS} {_NAMED} WHERE d.id = ? AND {_KEPT}", (delivery_id,)
-        ).fetchone()
+        row = conn.execute(f"SELECT {_COLUMNS} {_NAMED} WHERE d.id = ? AND {_KEPT}", (delivery_id,)).fetchone()
         if row:
             found.append(Kept(*row))
     return found
@@ -189,7 +188,7 @@ def _where(now: float, wanted: Wanted) -> tuple[str, list[Any]]:
         add(_any_has("m.sender", "m.header_from", "d.recipient", "m.subject"), *[_part(wanted.text)] * 4)
     if wanted.domains is not None or wanted.addresses is not None:
         domains, addresses = wanted.domains or (), wanted.addresses or ()
-        add(f"(d.domain IN ({_marks(domains)}) OR lower(d.recipient) IN ({_marks(addresses)}))", *domains, *addresses)
+        add(f"(d.domain IN ({_marks(domains)}) OR lower({UNTAGGED}) IN ({_marks(addresses)}))", *domains, *addresses)
     if wanted.refused_for is not None:
         add(f"(d.status = 'quarantined' OR d.domain IN ({_marks(wanted.refused_for)}))", *wanted.refused_for)
     return " AND ".join(parts), values

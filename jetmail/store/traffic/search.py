@@ -17,6 +17,12 @@ from jetmail.store.database import Connection
 
 SLICE = 2_000  # messages (or deliveries of one domain) looked at in one statement: some 10 ms
 
+# A recipient `d.recipient` without its tag: whose mailbox it is (mail.address.Address.untagged).
+UNTAGGED = (
+    "CASE WHEN instr(d.recipient, '+') > 1 AND d.recipient NOT LIKE '\"%'"
+    " THEN substr(d.recipient, 1, instr(d.recipient, '+') - 1) || substr(d.recipient, instr(d.recipient, '@')) ELSE d.recipient END"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
@@ -202,7 +208,7 @@ def conditions(conn: Connection, criteria: Criteria, within: Within) -> tuple[li
         either = [f"d.domain IN ({_marks(allowed)})"]
         values.extend(allowed)
         for person in people:
-            clause, folded = _folded(conn, "d.recipient", person)
+            clause, folded = _folded(conn, UNTAGGED, person)
             either.append(clause)
             values.append(folded)
         if within.users:
