@@ -1,7 +1,7 @@
 """Return paths, put together: the keys on the disk, the senders mail leaves under, the door what comes back enters by, and the job that turns keys
 and forgets. app.py makes one; nothing is decided here.
 
-Raises StoreError where the keys cannot be read.
+Raises ConfigError where the keys cannot be read or made.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from jetmail.config import Config
+from jetmail.errors import ConfigError, StoreError
 from jetmail.inbound.returning import ReturnOptions, Returns
 from jetmail.interfaces import IDatabase, IEntropy, IJob
 from jetmail.mail.address import Address, parse
@@ -65,8 +66,11 @@ class ReturnPaths:
         self._given = config.returns
         self._keep = config.store.log_days * DAY
         self.keys = ReturnKeys(config.state, entropy.token)
-        self.keys.load()
-        self._turn()
+        try:
+            self.keys.load()
+            self._turn()
+        except StoreError as error:
+            raise ConfigError([str(error)]) from error
         self.sender = WireSenders(directory, lambda: self.keys.ring, now, of_senders)
 
         def behind(address: Address) -> tuple[Address, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from jetmail.inbound.acceptance import Refused
 from jetmail.inbound.intake import Intake
 from jetmail.inbound.quota import Reservation
-from jetmail.inbound.returning import Entry
+from jetmail.inbound.returning import Entry, Reading
 from jetmail.mail.address import Address
 from jetmail.mail.envelope import Sender
 from jetmail.rules.facts import RecipientFacts
@@ -41,6 +41,7 @@ class Pending:
     is_over: bool = False
     reservation: Reservation | None = None
     entry: Entry | None = None
+    reading: Reading | None = None
     also: Also | None = None
 
     def drop(self) -> None:

@@ -8,6 +8,7 @@ Promises
 - It is not filtered for its score; size, malware and what people block for everybody stay. An hour brings so many for one address, then 451.
 - What comes to a rewritten sender goes to the sender it was made from, and is refused for its score like any mail: we must not pass on
   what it quotes of spam.
+- Complaints that providers send to one fixed address, `fbl@` our own name, are joined by the return path they quote; what quotes none is refused.
 - One such address is alone in its transaction.
 
 Plain mail costs a look at the first letters of a local part, once for each address the policy book does not remember.
@@ -36,6 +37,7 @@ from jetmail.store.traffic.returns import Joined, Taken
 from jetmail.store.traffic.suppressions import Strike
 
 HOUR = 3_600.0
+FEEDBACK = "fbl"  # at our own names for return paths: what providers are told to send complaints to
 MAX_COUNTED = 50_000
 FORGED = Ruling(Action.REJECT, "return-path")
 EXPIRED = Ruling(Action.REJECT, "return-path-expired")
@@ -60,7 +62,7 @@ class ReturnOptions:
 
 class Entry(NamedTuple):
     """An address of ours that was taken at RCPT. `targets` where its mail goes; `about`, `deliveries`, `delivery_id`, `is_one`: what a return path
-    speaks of; None for a rewritten sender."""
+    speaks of; None for a rewritten sender. `is_feedback`: the address for complaints, of which the content says what they speak of."""
 
     policy: Policy
     targets: tuple[Address, ...]
@@ -68,6 +70,7 @@ class Entry(NamedTuple):
     deliveries: tuple[DeliveryRow, ...] = ()
     delivery_id: int = 0
     is_one: bool = True
+    is_feedback: bool = False
 
 
 class Reading(NamedTuple):
@@ -120,6 +123,8 @@ class Returns:
     def is_ours(self, address: Address) -> bool:
         """Whether an address is shaped like those we make, at a domain where we make them."""
         local, domain = address.local, address.domain
+        if domain in self._options.own and local.casefold() == FEEDBACK:
+            return True
         if srs.is_shaped(local):
             return domain == self._options.forward
         if not returnpath.is_shaped(local):
@@ -144,6 +149,16 @@ class Returns:
             only_refused = Thresholds(appliance.thresholds.reject, DISABLED_SCORE, DISABLED_SCORE)
             known = replace(appliance, domain=address.domain, state=DomainState.ACTIVE, recipient=RecipientState.KNOWN, thresholds=only_refused)
             return Entry(known, tuple(self._resolve(back)))
+        policy = replace(
+            appliance, domain=address.domain, state=DomainState.ACTIVE, recipient=RecipientState.KNOWN, dmarc=DmarcMode.IGNORE,
+            thresholds=Thresholds(DISABLED_SCORE, DISABLED_SCORE, DISABLED_SCORE),
+        )  # fmt: skip
+        if address.local.casefold() == FEEDBACK:
+            return Entry(policy, (address,), is_feedback=True)
+        return self._known(address, policy, now)
+
+    def _known(self, address: Address, policy: Policy, now: float) -> Entry | Ruling:
+        """What a return path speaks of."""
         token = returnpath.read(self._ring(), now, address.local, address.domain, self._options.days)
         if isinstance(token, Wrong):
             return FORGED if token is Wrong.FORGED else EXPIRED
@@ -157,19 +172,33 @@ class Returns:
             targets = tuple(self._resolve(parse(message.sender)))
         except AddressError:
             return EXPIRED
-        policy = replace(
-            appliance, domain=address.domain, state=DomainState.ACTIVE, recipient=RecipientState.KNOWN, dmarc=DmarcMode.IGNORE,
-            thresholds=Thresholds(DISABLED_SCORE, DISABLED_SCORE, DISABLED_SCORE),
-        )  # fmt: skip
         return Entry(policy, targets, message, deliveries, token.delivery, token.is_one)
 
-    def read(self, entry: Entry, message: Message, is_null: bool, now: float) -> Reading:
-        """The content is there: what does it say, and who is to have it?"""
+    def read(self, entry: Entry, message: Message, is_null: bool, now: float) -> Reading | Ruling | None:
+        """The content is there: what does it say, and who is to have it? None for a rewritten sender, of which nobody asks. A ruling for what comes
+        to the address for complaints and is none about mail of ours."""
+        if entry.about is None and not entry.is_feedback:
+            return None
+        found = returned.read(message, is_null)
+        if entry.is_feedback:
+            known = self._complained(found, entry.policy, now)
+            if isinstance(known, Ruling):
+                return known
+            entry = known
         about = entry.about
         assert about is not None
-        found = returned.read(message, is_null)
         joined = returns.join(found, entry.deliveries, entry.delivery_id, entry.is_one)
         return Reading(entry, found, joined, _is_wanted(found, joined), tuple(self._strikes(now, found, joined, about)))
+
+    def _complained(self, found: Returned, policy: Policy, now: float) -> Entry | Ruling:
+        """Of which message, by the return path that a complaint quotes: it is signed, whoever brings it."""
+        try:
+            address = parse(found.return_path)
+        except AddressError:
+            return FORGED
+        if found.kind != "feedback" or not returnpath.is_shaped(address.local) or not self.is_ours(address):
+            return FORGED
+        return self._known(address, policy, now)
 
     def committed(self, reading: Reading) -> None:
         """It is in the store."""

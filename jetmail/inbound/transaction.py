@@ -30,6 +30,7 @@ from jetmail.inbound.peer import HTTP, Peer
 from jetmail.inbound.pending import Also, Pending
 from jetmail.inbound.principal import Login, Principal
 from jetmail.inbound.refusals import Refusals
+from jetmail.inbound.returning import Entry
 from jetmail.inbound.services import ReceiverServices
 from jetmail.inbound.submission import Submissions, opinions
 from jetmail.interfaces import IReceiver
@@ -311,6 +312,8 @@ class Receiver:
         settlement = settle(said, len(facts.recipients))
         self._services.contacts.settled(settlement, facts.recipients, self._client, pending.sender, facts.time)
         if settlement.accepted or self._keeps(settlement, facts.time):
+            if pending.entry is not None and (refused := self._read(pending.entry, pending, message, facts.time)) is not None:
+                return self._refuse(Settlement((refused,), refused.public_reply, False), said, pending, facts, message)
             answer = self._accept(settlement, said, pending, facts, message)
             self._pending = None
             return answer
@@ -323,6 +326,15 @@ class Receiver:
         pending.drop()
         self._pending = None
         return settlement.reply
+
+    def _read(self, entry: Entry, pending: Pending, message: Message, now: float) -> Ruling | None:
+        """What came back, read before anything is stored; a ruling when it is not what its address is for."""
+        assert self._services.returns is not None
+        reading = self._services.returns.read(entry, message, pending.sender.address is None, now)
+        if isinstance(reading, Ruling):
+            return reading
+        pending.reading = reading
+        return None
 
     def _keeps(self, settlement: Settlement, now: float) -> bool:
         """Refused, and yet stored for the owner of a domain that wants to see what is refused for its score. Within the budget of refusals, so that
@@ -346,11 +358,9 @@ class Receiver:
             added, message_id = self._submissions.header(self._principal, pending.uid, message, facts.time)
             removes = self._submissions.removes | HIDDEN if client.listener == HTTP else self._submissions.removes
             submitted = Submitted(added, removes, message_id, pending.reservation, self._principal.account_id, pending.also)
-        reading = None
-        if pending.entry is not None and pending.entry.about is not None and services.returns is not None:
-            reading = services.returns.read(pending.entry, message, sender.address is None, facts.time)
+        if pending.reading is not None:
             sender = Sender(None, sender.size, sender.body, sender.smtputf8)
-        committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted, reading)
+        committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted, pending.reading)
         return committing.start(received(hop), facts.recipients, settlement, said, acceptance.refusals(pending.refused))
 
     # AUTH

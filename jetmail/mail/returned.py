@@ -106,9 +106,10 @@ class _Reading:
             source = _first(fields, "source-ip").strip("[]")[:45]
             reporter = _first(fields, "reporting-mta").rpartition(";")[2].strip() or _first(fields, "user-agent")
             envid = _first(fields, "original-envelope-id")
+            mail_from = address_of(_first(fields, "original-mail-from"))
         elif "x-hmxmroriginalrecipient" in original:
             found = [address_of(_first(original, "x-hmxmroriginalrecipient"))]
-            kind, reporter, envid = "abuse", "hotmail.com", ""
+            kind, reporter, envid, mail_from = "abuse", "hotmail.com", "", ""
             source = (re.search(r"[0-9a-f.:]{7,45}$", subject.strip(), re.I) or [""])[0]
         elif self._is_unsubscribe():
             address = self._message.sender.address
@@ -119,7 +120,8 @@ class _Reading:
         if not wanted:
             wanted = [address for name in ("x-apparently-to", "to") for address in _ADDRESS.findall(_first(original, name))][:1]
         known = tuple(Recipient(address) for address in wanted)
-        return Returned("feedback", known, envid, self._message_id(), self._return_path(), kind, source, reporter[:253], self.shown)
+        path = mail_from or self._return_path()
+        return Returned("feedback", known, envid, self._message_id(), path, kind, source, reporter[:253], self.shown)
 
     def status(self) -> Returned | None:
         """RFC 3464, in a part of its own or written into the text."""

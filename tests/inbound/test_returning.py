@@ -260,6 +260,47 @@ class TakenTests(Case):
         self.assertEqual((self.events(), self.deliveries()[0][2]), ([], "delivered"))
 
 
+class FeedbackTests(Case):
+    """The address providers are told to send complaints to."""
+
+    def complaint(self, path: str) -> bytes:
+        """One that quotes a return path, as the envelope it saw."""
+        return COMPLAINT.replace(b"Feedback-Type: abuse", b"Feedback-Type: abuse\r\nOriginal-Mail-From: <" + path.encode() + b">")
+
+    def test_joined_by_what_it_quotes(self) -> None:
+        """The return path in the report, or in the header of the message it attaches, says which message it is about."""
+        self.assertEqual(self.back(self.complaint(self.token()), "fbl@return.us.test", "fbl@far.test").code, 250)
+        attached = COMPLAINT.replace(b"Message-ID:", b"Return-Path: <" + self.token().encode() + b">\r\nMessage-ID:")
+        self.assertEqual(self.back(attached, "FBL@return.us.test", "fbl@far.test").code, 250)
+        self.assertEqual([kind for kind, _, _ in self.events()], ["complaint", "suppressed", "complaint"])
+        self.assertEqual(self.deliveries()[-1], ("FBL@return.us.test", "FBL@return.us.test", "delivered", "returned"))
+
+    def test_anything_else_is_refused(self) -> None:
+        """A forged return path, none, a bounce, a letter: 550, and nothing of it is there."""
+        letter = b"From: a@far.test\r\nSubject: x\r\n\r\nhello\r\n"
+        for octets in (self.complaint(self.token()[:-30] + "a" * 30), COMPLAINT, report(), letter):
+            self.assertEqual(str(self.back(octets, "fbl@return.us.test", "fbl@far.test"))[:9], "550 5.7.1")
+        self.assertEqual((self.events(), len(self.house.queue.messages)), ([], 1))
+
+    def test_at_no_other_name(self) -> None:
+        """Below a domain of a customer it is an address nobody knows."""
+        self.assertIn("Relaying denied", self.rcpt("fbl@bounces.example.org"))
+
+
+class SubmittedTests(Case):
+    """Users write to return paths too: their answering machines."""
+
+    def test_taken(self) -> None:
+        """From a session that has signed in it is joined and passed on like any other, and the quota's place is settled."""
+        self.house.change_user(quota=10)
+        visit = self.house.submission()
+        visit.mail("app@example.org")
+        self.assertEqual(visit.rcpt(self.token()).code, 250)
+        self.assertEqual(self.successResultOf(visit.content(VACATION.replace(b"bob@far.test", b"app@example.org"))).code, 250)
+        self.assertEqual([kind for kind, _, _ in self.events()], ["auto-reply"])
+        self.assertEqual(self.deliveries()[-1], (self.token(), "app@example.org", "queued", ""))
+
+
 class RewrittenTests(Case):
     """Senders of forwards."""
 
