@@ -19,7 +19,7 @@ from jetmail.api.site import ApiPort, ApiServices, make_api
 from jetmail.config import Config
 from jetmail.inbound.connections import Connections
 from jetmail.inbound.handin import HandIn
-from jetmail.inbound.listener import SmtpFactory
+from jetmail.inbound.listener import SmtpFactory, everywhere
 from jetmail.inbound.login import is_allowed_from
 from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Peer, origin, plain
@@ -133,7 +133,7 @@ def api(
     services = ApiServices(db, bearers, hand_in, reactor, reactor.seconds, entropy, executor, metrics, make_reference, plain, origin)
     site, messages = make_api(wiring.api_options(config, receiving.hostname), services)
     is_plain = given.tls == "off" or is_loopback(given.address)
-    return ApiPort(reactor, site, messages, given.address, given.port, None if is_plain else tls)
+    return ApiPort(reactor, site, messages, given.address or everywhere(), given.port, None if is_plain else tls, config.smtp.stop_grace)
 
 
 def doors(

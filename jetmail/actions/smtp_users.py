@@ -9,7 +9,6 @@ Raises UsageError, NotFoundError (no such user or account, or not yours), Confli
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from twisted.internet.defer import Deferred
 
 from jetmail.actions import access, credentials
 from jetmail.actions.access import Actor, Object
+from jetmail.actions.networks import spelled
 from jetmail.errors import ConflictError, NotFoundError, UsageError
 from jetmail.interfaces import IDatabase, IEntropy, IExecutor
 from jetmail.mail.address import AddressError, parse_domain
@@ -29,7 +29,6 @@ from jetmail.store.directory.smtp_users import MODES, WINDOWS, SmtpUser
 from jetmail.store.traffic import sending
 
 MAX_DOMAINS = 50
-MAX_NETWORKS = 50
 MAX_QUOTA = 10**12
 FIELDS = ("mode", "allow_all_domains", "allow_any_domain", "domains", "quota", "quota_window", "networks", "is_suspended")
 DUAL_STACK = (
@@ -107,7 +106,7 @@ def create(
             created=now,
             modified=now,
             domains=_domains(domains),
-            networks=_networks(networks),
+            networks=spelled(networks),
         )
         made, encoded = await credentials.encoded(password, executor, entropy)
         shown: Shown = await db.run(_create, actor, now, replace(user, password=encoded))
@@ -215,7 +214,7 @@ def _change(conn: Connection, actor: Actor, now: float, name: str, changes: dict
         everything = toggles.get("allow_all_domains", before.mode == "all" and not is_set)
         anything = toggles.get("allow_any_domain", before.mode == "any" and not is_set)
         changes["mode"] = _mode(everything, anything)
-    checks = {"domains": _domains, "networks": _networks, "quota": _quota, "quota_window": _window}
+    checks = {"domains": _domains, "networks": spelled, "quota": _quota, "quota_window": _window}
     for field, check in checks.items():
         if field in changes:
             changes[field] = check(changes[field])
@@ -376,25 +375,6 @@ def _domains(texts: Iterable[str]) -> tuple[str, ...]:
         if len(made) > MAX_DOMAINS:
             raise UsageError("domains", f"more than {MAX_DOMAINS}")
     return tuple(sorted(made))
-
-
-def _networks(texts: Iterable[str]) -> tuple[str, ...]:
-    made: dict[str, None] = {}
-    for text in texts:
-        made[_network(text.strip())] = None
-        if len(made) > MAX_NETWORKS:
-            raise UsageError("networks", f"more than {MAX_NETWORKS}")
-    return tuple(sorted(made))
-
-
-def _network(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise UsageError("networks", f"'{text}' is no IPv4 or IPv6 address or range (203.0.113.42, 203.0.113.0/24, 2001:db8::/64)") from None
-    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96 and (mapped := network.network_address.ipv4_mapped) is not None:
-        network = ipaddress.ip_network((mapped, network.prefixlen - 96))
-    return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
 def _hints(user: Shown) -> tuple[str, ...]:

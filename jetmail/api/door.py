@@ -69,6 +69,8 @@ class ApiRequest(DoorRequest):
             self.asker = front.admit(asker, method, path.decode("latin-1"), self.requestHeaders)
             self.body = self.site.make_body(self, http.parse_qs(query, keep_blank_values=True), length)
             self.channel.allow(length)
+            if self._problem_said is not None:  # refused while the body was being made: it has to be closed by who gets it
+                self.body.close()
         except Problem as problem:
             self.refuse(problem)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -114,15 +115,16 @@ def make_api(options: ApiOptions, services: ApiServices) -> tuple[ApiSite, Messa
 
 
 class ApiPort:
-    """See the module. `tls` None: plain. Port 0: there is no API."""
+    """See the module. `tls` None: plain. Port 0: there is no API. `grace`: seconds that stopping waits for requests at most."""
 
-    def __init__(self, reactor: Any, site: ApiSite, messages: Messages, address: str, port: int, tls: Any = None) -> None:
+    def __init__(self, reactor: Any, site: ApiSite, messages: Messages, address: str, port: int, tls: Any = None, grace: float = 20.0) -> None:
         self._reactor = reactor
         self._factory = site if tls is None else TLSMemoryBIOFactory(tls, False, site, reactor)
         self._site = site
         self._messages = messages
         self._address = address
         self._port = port
+        self._grace = grace
         self._scheme = "http" if tls is None else "https"
         self._open: Any = None
 
@@ -136,7 +138,7 @@ class ApiPort:
         """Where it is, '' when it is nowhere."""
         if self._open is None:
             return ""
-        host = f"[{self._address}]" if ":" in self._address else self._address or "0.0.0.0"
+        host = f"[{self._address}]" if ":" in self._address else self._address
         return f"{self._scheme}://{host}:{self._open.getHost().port}/"
 
     async def stop(self) -> None:
@@ -144,7 +146,8 @@ class ApiPort:
         if self._open is not None:
             await maybeDeferred(self._open.stopListening)
             self._site.close()
-            await self._messages.drain()
+            with contextlib.suppress(TimeoutError):
+                await self._messages.drain().addTimeout(self._grace, self._reactor)
             self._site.close()  # what was answered meanwhile
 
 

@@ -120,9 +120,8 @@ class Listeners(Service):
         try:
             if options.fd is not None:
                 return self._adopt(options.fd, factory)
-            # '::' takes IPv4 as well; a system without IPv6 has only the other.
             return self._reactor.listenTCP(
-                options.port, factory, backlog=options.backlog, interface=options.address or ("::" if _has_ipv6() else "0.0.0.0")
+                options.port, factory, backlog=options.backlog, interface=options.address or everywhere()
             )
         except OSError as error:
             raise CannotListenError(options.address or "any", options.port, error) from error
@@ -138,6 +137,11 @@ async def _closed(port: IListeningPort) -> None:
     closing = port.stopListening()
     if isinstance(closing, Deferred):
         await closing
+
+
+def everywhere() -> str:
+    """The address that stands for all of them: '::' takes IPv4 as well; a system without IPv6 has only the other."""
+    return "::" if _has_ipv6() else "0.0.0.0"
 
 
 def _has_ipv6() -> bool:

@@ -302,6 +302,24 @@ class PortTests(ApiTestCase):
         for wire in (busy, idle, late):
             wire.close()
 
+    def test_stop_in_time(self) -> None:
+        """What does not come to an end is not waited for longer than the grace."""
+        reactor = MemoryReactorClock()
+        port = ApiPort(reactor, self.site, self.messages, "::", 8081, None, 5.0)
+        port.listen()
+        self.assertTrue(port.url.startswith("http://[::]:"))
+        self.house.db.holds = True
+        busy = self.wire()
+        busy.send(self.head("POST", "/v1/messages", Content_Type="application/json", Content_Length=str(len(BODY))) + BODY)
+        stopping = Deferred.fromCoroutine(port.stop())
+        reactor.advance(4.9)
+        self.assertNoResult(stopping)
+        reactor.advance(0.2)
+        self.successResultOf(stopping)
+        self.house.db.commit()
+        self.assertEqual(busy.seen().code, 202)
+        busy.close()
+
     def test_factory(self) -> None:
         """What the port listens with makes channels for peers of any kind."""
         self.assertIsNotNone(self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1)))

@@ -214,6 +214,19 @@ class IdempotencyTests(ApiTestCase):
         self.check_error(self.post_raw(path=ENVELOPE + "&to=x%40far.test", Idempotency_Key="k"), 422, "key_reused", "Idempotency-Key")
         self.assertEqual(self.count(), 1)
 
+    def test_raw_refused(self) -> None:
+        """A refusal of the envelope frees the key, whether the body was heard to its end or not."""
+        self.house.change_user(quota=1)
+        self.post_raw()
+        self.assertEqual([self.post_raw(Idempotency_Key="k").code for _ in range(2)], [429, 429])
+        wire = self.wire()
+        wire.send(self.head("POST", ENVELOPE, Content_Type="message/rfc822", Content_Length="150000", Idempotency_Key="k") + RAW)
+        self.check_error(wire.seen(), 429, "rate_limited")
+        self.house.clock.advance(3)
+        wire.close()
+        self.house.change_user(quota=0)
+        self.assertEqual(self.post_raw(Idempotency_Key="k").code, 202)
+
     def test_raw_at_once(self) -> None:
         """While one is on its way a second with the same key is told 409; one that is given up gives the key back."""
         wire = self.wire()

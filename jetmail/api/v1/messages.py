@@ -117,7 +117,7 @@ class Messages:
 
     def drain(self) -> Deferred[Any]:
         """-> Deferred that fires when everything under way is done."""
-        return DeferredList([_after(each) for each in self._running])
+        return DeferredList([_after(each) for each in self._running], consumeErrors=True)
 
     async def _send(self, request: ApiRequest) -> Answer:
         with _Closing(request.body) as body:
@@ -143,7 +143,7 @@ class Messages:
             if not raw.begun.reply.is_positive:
                 raise _refusal(raw.begun)
             also = claim.remember(raw.request, _accepted_with(raw.begun)) if claim is not None else None
-            return answer(_accepted(await raw.hand.end(also), raw.begun), 202)
+            return answer(self._accepted(request.asker, await raw.hand.end(also), raw.begun), 202)
 
     async def _send_batch(self, request: ApiRequest) -> Answer:
         with _Closing(request.body) as body:
@@ -196,9 +196,17 @@ class Messages:
                 raise _refusal(begun)
             hand.write(octets)
             also = claim.remember(digest, _accepted_with(begun), place) if claim is not None else None
-            return _accepted(await hand.end(also), begun)
+            return self._accepted(asker, await hand.end(also), begun)
         finally:
             hand.abort()
+
+    def _accepted(self, asker: Asker, done: Handed, begun: Handed) -> dict[str, Any]:
+        """-> the answer. With which token it came is in the log alone: the message knows the user. Raises Problem."""
+        if not done.reply.is_positive:
+            raise _refusal(done)
+        uid = done.reply.text.rpartition(" ")[2]
+        log.info("sent over HTTP", uid=uid, token=_bearer(asker).prefix, client=asker.address)
+        return _accepted_with(begun)(uid, str(done.reply))
 
     async def _parsed(self, octets: bytes) -> Any:
         if len(octets) < LARGE:
@@ -335,12 +343,6 @@ def _refusal(handed: Handed) -> Problem:
     if len(handed.refused) == 1:
         problem.field = "to"
     return problem
-
-
-def _accepted(done: Handed, begun: Handed) -> dict[str, Any]:
-    if not done.reply.is_positive:
-        raise _refusal(done)
-    return _accepted_with(begun)(done.reply.text.rpartition(" ")[2], str(done.reply))
 
 
 def _accepted_with(begun: Handed) -> Callable[[str, str], dict[str, Any]]:
