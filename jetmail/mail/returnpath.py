@@ -18,6 +18,8 @@ from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
 
+from jetmail.mail.address import MAX_PATH
+
 PREFIX = "b+"
 MAX_DELIVERY = (1 << 40) - 1
 KEY_NUMBERS = 16
@@ -73,14 +75,15 @@ def is_shaped(local: str) -> bool:
 
 
 def made(ring: Ring, now: float, uid: str, delivery: int, is_one: bool, domain: str) -> str:
-    """The address; '' for a uid or a delivery that does not fit, or without a key."""
+    """The address; '' for a uid, a delivery or a domain that does not fit, or without a key."""
     if not ring.keys or not _UID.fullmatch(uid) or not 0 <= delivery <= MAX_DELIVERY:
         return ""
     key = ring.keys[0]
     head = (_ONE if is_one else _SEVERAL) << 4 | key.number
     payload = bytes((head,)) + (int(now // DAY) & 0xFFFF).to_bytes(2, "big") + bytes.fromhex(uid) + delivery.to_bytes(5, "big")
     token = base64.b32encode(payload + _mac(key, payload, domain)).decode("ascii").rstrip("=").lower()
-    return f"{PREFIX}{token}@{domain}"
+    address = f"{PREFIX}{token}@{domain}"
+    return address if len(address) <= MAX_PATH else ""
 
 
 def read(ring: Ring, now: float, local: str, domain: str, days: float) -> Token | Wrong:

@@ -16,7 +16,7 @@ from jetmail.mail.address import parse
 from jetmail.mail.returnpath import DAY, Key, Ring
 from jetmail.store.directory import domains
 from jetmail.store.directory.domains import Domain
-from jetmail.store.traffic import returns, suppressions
+from jetmail.store.traffic import returns, sending, suppressions
 from jetmail.suppressing import Suppressing, SuppressingOptions
 from tests.inbound.receiving import DELIVERIES, GTUBE, NOW, House
 
@@ -169,6 +169,14 @@ class TakenTests(Case):
         self.assertIn("bob@far.test", self.house.db.read(suppressions.find, 1, ["bob@far.test", "ann@far.test"], NOW))
         self.assertEqual(self.told, [("bounce", "no-such-user")])
         self.assertEqual(len(self.house.queue.messages), 2)
+
+    def test_counts_against_the_sender(self) -> None:
+        """What came back, and a complaint, are rejections of the user's for the limits of abuse; a delay is none."""
+        self.back(report(action="delayed", status="4.2.2"))
+        self.back(report())
+        self.back(COMPLAINT)
+        _, found = self.house.db.read(sending.returned, 0, 100)
+        self.assertEqual(found, ((self.user.uuid, "app@example.org"),) * 2)
 
     def test_delay_changes_nothing(self) -> None:
         """A notice of delay is an event, and goes on; what was delivered stays so."""

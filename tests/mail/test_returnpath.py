@@ -70,4 +70,5 @@ def test_total(text: str) -> None:
 def test_what_does_not_fit() -> None:
     """A uid of another shape, a delivery beyond the field, no key: no address."""
     assert returnpath.made(RING, NOW, "x", 1, True, "b.example") == "" == returnpath.made(RING, NOW, UID, 1 << 40, True, "b.example")
+    assert returnpath.made(RING, NOW, UID, 1, True, "long." * 45 + "example") == ""
     assert returnpath.made(Ring(()), NOW, UID, 1, True, "b.example") == ""
