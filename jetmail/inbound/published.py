@@ -7,14 +7,11 @@ or, where a name to include is set, for one whose record does not lead to that n
 
 from __future__ import annotations
 
-from collections import deque
-
-from jetmail.interfaces import AnswerKind, IResolver
-from jetmail.mailauth import spf_record
-from jetmail.mailauth.spf_record import Record, Spec, SpfSyntaxError
+from jetmail.interfaces import IResolver
+from jetmail.mailauth import spf_includes
+from jetmail.mailauth.spf import MAX_LOOKUPS
 from jetmail.rules.verdict import NO_OPINION, Action, Finding, Ruling, Verdict
 
-MAX_LOOKUPS = 10
 INVALID = Ruling(Action.REJECT, "spf-invalid")
 
 
@@ -30,41 +27,11 @@ async def judge(resolver: IResolver, domains: tuple[str, ...], *, wanted: str, i
 
 async def _problem(resolver: IResolver, domain: str, wanted: str) -> str:
     """'' when it is well, or nobody can tell."""
-    left = MAX_LOOKUPS
-    asked = {domain}
-    names = deque([domain])
-    is_first = True
-    while names:
-        if not left:
-            return f"more than {MAX_LOOKUPS} look-ups, and no include of {wanted}"
-        left -= 1
-        answer = await resolver.query(names.popleft(), "TXT")
-        if answer.is_temporary:
-            return ""
-        records = [each for each in answer.records if spf_record.is_spf(each)] if answer.kind is AnswerKind.FOUND else []
-        if is_first and not records:
-            return "no SPF record"
-        if is_first and not wanted:
-            return ""
-        is_first = False
-        for name in _leads_to(records[0]) if records else ():
-            if name == wanted:
-                return ""
-            if name not in asked:
-                asked.add(name)
-                names.append(name)
-    return f"its SPF record does not include {wanted}"
-
-
-def _leads_to(txt: bytes) -> tuple[str, ...]:
-    try:
-        record: Record = spf_record.parse(txt)
-    except SpfSyntaxError:
-        return ()
-    specs = [item.spec for item in record.mechanisms if item.name == "include"] + [record.redirect]
-    return tuple(name for spec in specs if spec is not None and (name := _plain(spec)))
-
-
-def _plain(spec: Spec) -> str:
-    """A name without macros, in lower case and without its final dot; '' for one that depends on the message."""
-    return "".join(piece for piece in spec if isinstance(piece, str)).lower().removesuffix(".") if all(isinstance(p, str) for p in spec) else ""
+    found = await spf_includes.walk(resolver, domain, until=wanted, most=MAX_LOOKUPS if wanted else 1)
+    if found.unknown:
+        return ""
+    if not found.record:
+        return "no SPF record"
+    if not wanted or found.leads_to(wanted):
+        return ""
+    return f"more than {MAX_LOOKUPS} look-ups, and no include of {wanted}" if found.is_cut else f"its SPF record does not include {wanted}"

@@ -20,13 +20,14 @@ MAX_RECORDS = 30
 @dataclass(slots=True)
 class Walk:
     """What was found. `record` the domain's own, '' when it has none. `includes` every name followed, `lookups` terms that ask DNS. `problems` make
-    the record worthless to receivers; `unknown` is a name nobody could tell about now."""
+    the record worthless to receivers; `unknown` is a name nobody could tell about now; `is_cut`: there was more than was read."""
 
     record: str = ""
     includes: list[str] = field(default_factory=list)
     lookups: int = 0
     problems: list[str] = field(default_factory=list)
     unknown: str = ""
+    is_cut: bool = False
 
     def leads_to(self, name: str) -> bool:
         """Whether the name is among what is included."""
@@ -38,12 +39,12 @@ class Walk:
         return self.lookups > MAX_LOOKUPS
 
 
-async def walk(resolver: IResolver, domain: str) -> Walk:
-    """Read a domain's record and all it leads to."""
+async def walk(resolver: IResolver, domain: str, *, until: str = "", most: int = MAX_RECORDS) -> Walk:
+    """Read a domain's record and all it leads to; no further than to the name `until`, nor more than `most` records."""
     found = Walk()
     waiting: list[tuple[str, str]] = [(domain, "")]
     fetched = 0
-    while waiting and fetched < MAX_RECORDS and not found.unknown:
+    while waiting and fetched < most and not (until and found.leads_to(until)):
         name, by = waiting.pop(0)
         fetched += 1
         answer: Answer = await resolver.query(name, "TXT")
@@ -69,6 +70,7 @@ async def walk(resolver: IResolver, domain: str) -> Walk:
                 continue  # twice is twice counted, and read once
             found.includes.append(target)
             waiting.append((target, name))
+    found.is_cut = bool(waiting)
     if found.is_over:
         found.problems.append(f"{found.lookups} terms that ask DNS, receivers take {MAX_LOOKUPS}")
     return found

@@ -1,11 +1,12 @@
-"""Organisational domains by the public suffix list (RFC 7489 3.2): what is under one owner. The list comes with its package and is renewed with it.
+"""Registered domains by the public suffix list (RFC 7489 3.2 calls them organisational): what is under one owner. The list comes with its package
+and is renewed with it.
 
 Names here are as mail.address spells domains: lower-case A-labels. Nothing is raised.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from publicsuffixlist import PublicSuffixList
 
@@ -18,17 +19,15 @@ def public_suffix_list() -> PublicSuffixList:
     return PublicSuffixList()
 
 
-class PublicSuffixes:
-    """What the list was asked."""
+@lru_cache(maxsize=MAX_REMEMBERED)
+def registrable(name: str) -> str:
+    """`example.co.uk` of `mail.example.co.uk`: what somebody had to register. A public suffix itself, or what is no name, is its own."""
+    return public_suffix_list().privatesuffix(name) or name
 
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+
+class PublicSuffixes:
+    """The list as those have it who are handed what decides about domains."""
 
     def organisational(self, domain: str) -> str:
-        """`example.co.uk` of `mail.example.co.uk`. A public suffix itself, or what is no name, is its own."""
-        known = self._known.get(domain)
-        if known is None:
-            if len(self._known) >= MAX_REMEMBERED:
-                self._known.clear()
-            known = self._known[domain] = public_suffix_list().privatesuffix(domain) or domain
-        return known
+        """As registrable."""
+        return registrable(domain)

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from jetmail.mail.address import display_domain
 from jetmail.mailauth.suffixes import public_suffix_list
+from jetmail.mailauth.suffixes import registrable as registrable  # part of what this module is for
 
 _URL = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]{0,15}):(?:[/\\]{0,4})([^/\\?#]*)(.*)", re.DOTALL)
 # Begins with a set of letters and minds case by itself, so that a search hurries from one 'h' or 'w' to the next.
@@ -35,12 +36,6 @@ class Url(NamedTuple):
     port: int
     rest: str
     address: bool
-
-
-@lru_cache(maxsize=8192)
-def registrable(host: str) -> str:
-    """The registered domain a host belongs to; the host itself when it is a public suffix or has no dot."""
-    return public_suffix_list().privatesuffix(host) or host
 
 
 @lru_cache(maxsize=4096)
