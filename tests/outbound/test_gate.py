@@ -10,13 +10,16 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.errors import StoreError
+from jetmail.interfaces import AnswerKind
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
 from jetmail.outbound.gate import FINDING, KNOWN_MX, UNFOUND, WAITING, Best
 from jetmail.outbound.lane import QueueOptions
 from jetmail.outbound.providers import Provider, Providers, Terms
+from jetmail.outbound.route import RouteOptions, Router
 from jetmail.store.traffic import administration, lanes, sites
 from jetmail.store.traffic.administration import Selection
+from tests.fakes import FakeEntropy, FakeResolver
 from tests.outbound.appliance import DEFERRED, DELIVERED, DOWN, Appliance
 
 SLOW = Outcome(Result.LATER, "deferred", Reply(421, "4.7.28", "unusual rate of mail"), "mx.big.test", "192.0.2.1", 25)
@@ -238,6 +241,20 @@ class Finding(SynchronousTestCase):
         one.deliverer.release()
         one.turn(2)
         self.assertEqual({site.name: (site.in_flight, site.count) for site in one.sites if site.lanes}, {"other.test": (0, 0)})
+
+
+class ByMx(SynchronousTestCase):
+    def test_by_mx(self) -> None:
+        """Domains whose MX records lead to one provider are one site, whatever each is called; one whose DNS fails is tried and finds that out."""
+        zone = {(f"d{number}.test", "MX"): [(10, f"mx{number}.big.test"), (5, "mx.big.test")] for number in range(3)}
+        router = Router(FakeResolver(zone | {("gone.test", "MX"): AnswerKind.SERVFAIL}), lambda domain: (), FakeEntropy(), RouteOptions())
+        one = appliance(find=router.best, connections=2).boot()
+        one.deliverer.hold = True
+        for number in range(3):
+            one.accept(f"a@d{number}.test", f"b@d{number}.test")
+        one.accept("a@gone.test")
+        self.assertEqual(sorted(job.destination for job in one.deliverer.jobs), ["d0.test", "d1.test", "gone.test"])
+        self.assertEqual([(site.name, site.in_flight) for site in one.sites], [("big", 2)])
 
 
 class CoolDown(SynchronousTestCase):
