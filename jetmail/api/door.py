@@ -18,6 +18,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource
@@ -33,6 +34,8 @@ JSON = b"application/json; charset=utf-8"
 PASSED_OVER = 65_536  # octets of a body nobody wants that are read before the answer
 LINGER = 2.0  # seconds more of it are passed over behind the answer
 
+log = Logger()
+
 
 class ApiRequest(DoorRequest):
     """One request. `asker` and `body` are there once its header is; `query` what stands behind the question mark."""
@@ -44,6 +47,7 @@ class ApiRequest(DoorRequest):
     _problem_said: Problem | None = None
     _is_answered = False
     _is_complete = False
+    _is_taken = False
     _length: int | None = None
 
     # the header is complete
@@ -73,6 +77,9 @@ class ApiRequest(DoorRequest):
                 self.body.close()
         except Problem as problem:
             self.refuse(problem)
+        except Exception:
+            log.failure("a request could not be looked at")
+            self.refuse(Problem("internal", "this could not be done; the log of the machine says why"))
 
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body."""
@@ -113,13 +120,25 @@ class ApiRequest(DoorRequest):
         if self._problem_said is not None:
             self.site.write_problem(self, self._problem_said)
         else:
+            self.requestHeaders.setRawHeaders(b"Host", [b"localhost"])  # nothing here asks for it but Klein, which fails over what is no name
             super(DoorRequest, self).process()
 
     def connectionLost(self, reason: Failure) -> None:
         """The client is gone. What is complete goes on without it."""
-        if not self._is_complete:
+        if not self._is_taken:
             self.body.close()
         super().connectionLost(reason)
+
+    def finish(self) -> None:
+        """It is answered. A body nobody has taken is nobody's to close."""
+        if not self._is_taken:
+            self.body.close()
+        super().finish()
+
+    def take(self) -> Body:
+        """The body, for whoever will close it: from here on it is no matter what becomes of the connection."""
+        self._is_taken = True
+        return self.body
 
     def _answer_now(self, problem: Problem) -> None:
         self._is_answered = True
@@ -144,6 +163,11 @@ class ApiChannel(DoorChannel):
         """The connection is there."""
         super().connectionMade()
         self._home = self.site.arrived(self, getattr(self.getPeer(), "host", ""))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Octets came. From who is to leave they may still come through TLS, and Twisted is not made for that."""
+        if not self._is_leaving:
+            super().dataReceived(data)
 
     def allow(self, length: int | None) -> None:
         """The header is good: the rest has the time its size needs."""

@@ -9,6 +9,7 @@ behind the same address does not lock the others out.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from jetmail.web.door import is_loopback
 
 UNAUTHORIZED = "Authentication failed"
 NOT_FROM_HERE = "535 IP not authorized"
+_PATH = re.compile(r"/[A-Za-z0-9/._-]{0,200}")  # nothing here has a name that would have to be encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,10 @@ class Front:
         """Whom the request comes from."""
         address = self._plain(peer)
         if self._is_proxy(address):
-            said = headers.getRawHeaders("X-Forwarded-Proto", [""])[-1].strip().lower()
+            said = ["", *texts(headers, b"X-Forwarded-Proto")][-1].strip().lower()
             is_secure, tls = is_secure or said == "https", tls if is_secure else "TLS" if said == "https" else ""
             # The last address that is no proxy of ours: what stands before it was written by somebody we do not know.
-            chain = [part.strip() for header in headers.getRawHeaders("X-Forwarded-For", []) for part in header.split(",")]
+            chain = [part.strip() for header in texts(headers, b"X-Forwarded-For") for part in header.split(",")]
             for part in reversed(chain):
                 if not _is_address(part):
                     break
@@ -89,6 +91,8 @@ class Front:
     def admit(self, asker: Asker, method: str, path: str, headers: Headers) -> Asker:
         """-> the same with its token and what it asks for. Raises Problem."""
         options, now = self._options, self._now()
+        if len(texts(headers, b"Host")) > 1:  # RFC 9112 3.2
+            raise Problem("bad_request", "a request has one Host")
         if not asker.is_secure and not is_loopback(asker.address):
             raise Problem("tls_required", "use https: a token that went over the net in clear is to be revoked")
         if wait := self._addresses.take(asker.home, now):
@@ -102,7 +106,7 @@ class Front:
         return Asker(asker.address, asker.home, asker.port, asker.is_secure, asker.tls, bearer, endpoint)
 
     def _bearer(self, asker: Asker, headers: Headers, now: float) -> Bearer:
-        given = headers.getRawHeaders("Authorization", [])
+        given = texts(headers, b"Authorization")
         scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         bearer = self._bearers.authenticate(token.strip(), asker.address) if scheme.lower() == "bearer" else None
         is_known = bearer is not None and (bearer.id, asker.home) in self._known
@@ -117,6 +121,8 @@ class Front:
         return bearer
 
     def _endpoint(self, method: str, path: str) -> str:
+        if not _PATH.fullmatch(path):
+            raise Problem("not_found", "there is nothing at this address")
         try:
             endpoint, _ = self._routes.match(path, "GET" if method == "HEAD" else method)
         except MethodNotAllowed as error:
@@ -132,6 +138,11 @@ class Front:
             return False
         parsed: Any = ipaddress.ip_address(address)
         return any(parsed in network for network in self._proxies)
+
+
+def texts(headers: Headers, name: bytes) -> list[str]:
+    """Fields of that name, whatever octets they have. (Asked for by a name that is text, Twisted decodes and may raise.)"""
+    return [value.decode("utf-8", "replace") for value in headers.getRawHeaders(name, [])]
 
 
 def _is_address(text: str) -> bool:

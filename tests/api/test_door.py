@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from random import Random
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -14,6 +15,7 @@ from jetmail.actions import smtp_users, tokens
 from jetmail.api.site import ApiPort
 from jetmail.store.directory import smtp_users as rows
 from tests.api.office import ADMIN, ENVELOPE, LETTER, NOW, RAW, ApiTestCase
+from tests.fuzz.mutation import mutated
 
 BODY = json.dumps(LETTER).encode()
 
@@ -269,6 +271,37 @@ class BodyTests(ApiTestCase):
         results = self.post({"messages": [LETTER]}, "/v1/messages/batch").json()["results"]
         self.assertEqual((results[0]["status"], results[0]["error"]["code"]), (500, "internal"))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+
+class DamagedTests(ApiTestCase):
+    """Requests nobody meant well."""
+
+    tokens = (b"\r\n", b"\x00", b"%00", b"?", b"&to=", b"//", b"\xff", b"Content-Length: 5\r\n", b"Host: \xe9..\r\n", b"1000000000000", b"chunked")
+
+    def test_damaged(self) -> None:
+        """Whatever is done to requests, in whatever pieces they come: no fault of ours is answered or logged, and nothing is left of them."""
+        random = Random(5)
+        sizes = {"Content_Type": "application/json", "Content_Length": str(len(BODY))}
+        corpus = [
+            self.head("POST", "/v1/messages", Idempotency_Key="k", **sizes) + BODY,
+            self.head("POST", ENVELOPE, Content_Type="message/rfc822", Transfer_Encoding="chunked") + b"5\r\nhello\r\n0\r\n\r\n",
+            self.head("POST", ENVELOPE, Content_Type="message/rfc822", Content_Length=str(len(RAW)), Expect="100-continue") + RAW,
+            self.head("GET", "/v1/messages/abc", X_Forwarded_For="192.0.2.1"),
+        ]
+        codes: set[bytes] = set()
+        for _ in range(800):
+            octets = mutated(random, corpus, self.tokens)[:20_000]
+            wire, piece = self.wire(), random.randint(1, len(octets) + 1)
+            for start in range(0, len(octets), piece):
+                wire.send(octets[start : start + piece])
+            self.turn()
+            codes |= set(re.findall(rb"HTTP/1.1 (\d+)", wire.transport.value()))
+            wire.close()
+            self.house.clock.advance(30)
+        self.assertLessEqual({b"202", b"400", b"401", b"404"}, codes)
+        self.assertEqual([code for code in codes if code >= b"500"], [])
+        self.assertEqual((self.site.connections, self.messages._budget.held, self.messages._running, self.house.queue.reserved), (0, 0, set(), 0))
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class PortTests(ApiTestCase):

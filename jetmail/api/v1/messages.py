@@ -25,7 +25,7 @@ from jetmail.actions import messages
 from jetmail.actions.idempotency import Claim, Keys
 from jetmail.actions.tokens import Bearer
 from jetmail.api.door import ApiRequest
-from jetmail.api.front import Asker
+from jetmail.api.front import Asker, texts
 from jetmail.api.intake import Body, Gathered, HandLike, Nothing, Streamed, too_large
 from jetmail.api.limits import Budget
 from jetmail.api.options import ApiOptions
@@ -120,7 +120,7 @@ class Messages:
         return DeferredList([_after(each) for each in self._running], consumeErrors=True)
 
     async def _send(self, request: ApiRequest) -> Answer:
-        with _Closing(request.body) as body:
+        with _Closing(request.take()) as body:
             octets = cast(Gathered, body).take()
             request_digest = sha256(b"one\0" + octets).digest()
             with _Claimed(self._claim(request)) as claim:
@@ -130,7 +130,7 @@ class Messages:
                 return answer(await self._one(request.asker, value, claim, request_digest, 0), 202)
 
     async def _send_raw(self, request: ApiRequest) -> Answer:
-        with _Closing(request.body) as body:
+        with _Closing(request.take()) as body:
             raw = cast(Raw, body)
             await raw.ready
             claim = raw.claim
@@ -146,7 +146,7 @@ class Messages:
             return answer(self._accepted(request.asker, await raw.hand.end(also), raw.begun), 202)
 
     async def _send_batch(self, request: ApiRequest) -> Answer:
-        with _Closing(request.body) as body:
+        with _Closing(request.take()) as body:
             octets = cast(Gathered, body).take()
             request_digest = sha256(b"many\0" + octets).digest()
             with _Claimed(self._claim(request)) as claim:
@@ -226,7 +226,7 @@ class Messages:
         return hand
 
     def _claim(self, request: ApiRequest) -> Claim | None:
-        given = request.requestHeaders.getRawHeaders(KEY, [])
+        given = texts(request.requestHeaders, KEY.encode())
         if not given:
             return None
         try:
@@ -242,8 +242,8 @@ class Messages:
             if name not in (b"from", b"to", b"smtputf8"):
                 raise invalid(name.decode("ascii", "replace")[:80], "is not known; known are from, to and smtputf8")
         froms, tos = ([each.decode("utf-8", "replace") for each in query.get(name, [])] for name in (b"from", b"to"))
-        froms = froms or list(request.requestHeaders.getRawHeaders("X-Envelope-From", []))
-        tos = tos or [each for text in request.requestHeaders.getRawHeaders("X-Envelope-To", []) for each in text.split(",") if each.strip()]
+        froms = froms or texts(request.requestHeaders, b"X-Envelope-From")
+        tos = tos or [each for text in texts(request.requestHeaders, b"X-Envelope-To") for each in text.split(",") if each.strip()]
         if len(froms) != 1:
             raise invalid("from", "one envelope sender is needed: ?from=... or X-Envelope-From")
         if not 1 <= len(tos) <= self._options.max_recipients:
@@ -324,7 +324,7 @@ def _bearer(asker: Asker) -> Bearer:
 
 
 def _check_type(request: ApiRequest, wanted: str) -> None:
-    given = request.requestHeaders.getRawHeaders("Content-Type", [""])
+    given = ["", *texts(request.requestHeaders, b"Content-Type")]
     if given[-1].partition(";")[0].strip().lower() != wanted:
         raise Problem("unsupported", f"the body's Content-Type must be {wanted}")
     if request.requestHeaders.hasHeader("Content-Encoding"):
