@@ -41,7 +41,7 @@ def launch(folder: Path, pythons: dict[str, str]) -> subprocess.CompletedProcess
 
 
 OLD = "echo 3.9"
-WITHOUT_VENV = 'case "$2" in *ensurepip*) exit 1 ;; *) echo 3.12 ;; esac'
+WITHOUT_VENV = 'case "$3" in *ensurepip*) exit 1 ;; *) echo 3.12 ;; esac'
 
 
 def test_no_python(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_python_without_venv(tmp_path: Path) -> None:
 
 def test_the_newer_name_is_found(tmp_path: Path) -> None:
     """When python3 is too old, python3.12 beside it is taken; a broken one is passed over."""
-    done = launch(tmp_path, {"python3": OLD, "python3.13": "exit 127", "python3.12": 'case "$1" in -c) echo 3.12 ;; *) echo "ran $3" ;; esac'})
+    done = launch(tmp_path, {"python3": OLD, "python3.13": "exit 127", "python3.12": 'case "$2" in -c) echo 3.12 ;; *) echo "ran $3" ;; esac'})
     assert done.returncode == 0
     assert done.stdout.strip() == f"ran {tmp_path / 'made'}"
 
@@ -122,3 +122,28 @@ def test_scripts_can_be_run(script: str) -> None:
     path = ROOT / "bin" / script
     assert os.access(path, os.X_OK)
     assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0
+
+
+def test_the_current_folder_is_not_trusted(tmp_path: Path) -> None:
+    """What lies where somebody stands is never imported: neither a module of Python's name nor another jetmail."""
+    programs, here = tmp_path / "bin", tmp_path / "here"
+    programs.mkdir()
+    (here / "jetmail").mkdir(parents=True)
+    for trap in (here / "jetmail" / "__init__.py", here / "sqlite3.py", here / "venv.py"):
+        trap.write_text("raise SystemExit('trapped')")
+    shutil.copy(ROOT / "bin" / "jetmail", programs)
+    (programs / "environment").write_text(f"#!/bin/sh\necho {sys.executable}\n")
+    (programs / "environment").chmod(0o755)
+    done = subprocess.run([str(programs / "jetmail"), "--version"], cwd=here, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("jetmail ")
+    found = subprocess.run(
+        [str(ROOT / "bin" / "environment"), str(here / "venv.py" / "made")],
+        cwd=here,
+        env={"PATH": os.environ["PATH"], "JETMAIL_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "cannot make the environment" in found.stderr  # so it came as far as trying to

@@ -72,6 +72,8 @@ def main(
         return _failed(err, (str(error),), FAILED)
     except JetmailError as error:
         return _failed(err, (f"store: {error}" if "store" in type(error).__name__.lower() else str(error),), FAILED)
+    except BrokenPipeError:  # nobody reads on: for whoever has the stream, see `console`
+        raise
     except OSError as error:
         return _failed(err, (f"{error.filename or 'system'}: {error.strerror or error}",), FAILED)
     finally:

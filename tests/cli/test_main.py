@@ -129,3 +129,17 @@ def test_a_store_in_trouble_is_exit_code_1(jetmail: CommandLine) -> None:
     (jetmail.directory / "var" / "jetmail.db").write_bytes(b"not a database at all" * 300)
     jetmail.run("queue", "list")
     assert jetmail.code == 1 and jetmail.err.startswith("jetmail: store: ") and jetmail.err.count("\n") == 1
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+    """`jetmail config show | head -1` is cut short without a word, and has done what it should."""
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    err = io.StringIO()
+    assert main(["init", str(tmp_path / "one")], io.StringIO(), err) == 0
+    with pytest.raises(BrokenPipeError):
+        main(["--dir", str(tmp_path / "one"), "config", "show"], Closed(), err)
+    assert err.getvalue() == ""
