@@ -49,22 +49,24 @@ class Attempts:
             found = max(found, self._delay(f"name {name}", options.free_of_name, now))
         return found
 
-    def failures(self, address: str, now: float) -> float:
-        """How much has failed of late from the address and its network."""
-        return self._count(f"address {origin(address)}", now) + self._count(f"network {network(address)}", now)
+    def weight(self, address: str, now: float) -> float:
+        """How much of late came to nothing from the address and its network: failures, and attempts there was no place for."""
+        home, provider = origin(address), network(address)
+        return sum(self._count(key, now) for key in (f"address {home}", f"network {provider}", f"away {home}", f"away {provider}"))
+
+    def turned_away(self, address: str, now: float) -> None:
+        """There was no place for an attempt. That makes nobody wait, but who comes often stands behind who comes seldom."""
+        self._add((f"away {origin(address)}", f"away {network(address)}"), now)
 
     def failed(self, name: str, address: str, now: float) -> None:
         """One more failure."""
-        for key in (f"address {origin(address)}", f"network {network(address)}", f"name {name}"):
-            self._failures[key] = (self._count(key, now) + 1.0, now)
-            self._failures.move_to_end(key)
-        while len(self._failures) > self._options.remembered:
-            self._failures.popitem(last=False)
+        self._add((f"address {origin(address)}", f"network {network(address)}", f"name {name}"), now)
 
     def passed(self, name: str, address: str, now: float) -> None:
         """The name has signed in from there: what failed there before was a slip. The network's count stays, it may be many people's."""
         home = origin(address)
         self._failures.pop(f"address {home}", None)
+        self._failures.pop(f"away {home}", None)
         self._known[name, home] = now
         self._known.move_to_end((name, home))
         while len(self._known) > self._options.remembered:
@@ -72,6 +74,13 @@ class Attempts:
 
     def __len__(self) -> int:
         return len(self._failures)
+
+    def _add(self, keys: tuple[str, ...], now: float) -> None:
+        for key in keys:
+            self._failures[key] = (self._count(key, now) + 1.0, now)
+            self._failures.move_to_end(key)
+        while len(self._failures) > self._options.remembered:
+            self._failures.popitem(last=False)
 
     def _count(self, key: str, now: float) -> float:
         count, at = self._failures.get(key, (0.0, now))

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from jetmail import passwords
@@ -78,6 +79,11 @@ def is_allowed_from(networks: tuple[str, ...], address: str) -> bool:
     return not networks or address in _networks(networks)
 
 
+def _left(failure: Failure) -> Login:
+    failure.trap(CancelledError)
+    return Login(BUSY, None, "the client left")
+
+
 def _name(username: str) -> str:
     """What was typed, as the directory spells it: one name however it is written, or each spelling would be guessed at for itself."""
     if "@" in username:
@@ -103,7 +109,7 @@ class DirectoryLogin:
         on_login: Callable[[str], None] = lambda principal: None,
     ) -> None:
         self._directory = directory
-        self._hashes = HashLine(executor, options.hashes, options.waiting)
+        self._hashes = HashLine(executor, clock, options.hashes, options.waiting)
         self._clock = clock
         self._key = key
         self._options = options
@@ -115,7 +121,7 @@ class DirectoryLogin:
         self._waiting: Counter[str] = Counter()
 
     def authenticate(self, username: str, password: str, address: str) -> Login | Deferred[Login]:
-        """-> 235 with a principal, 535 or 454."""
+        """-> 235 with a principal, 535 or 454. Who cancels the Deferred gives up the place in the line, and gets 454."""
         name = _name(username)
         candidate = self._find(name)
         digest = hmac.digest(self._key, f"{name}\0{password}".encode("utf-8", "surrogatepass"), "sha256")
@@ -126,12 +132,13 @@ class DirectoryLogin:
         home, now = origin(address), self._clock.seconds()
         delay = self._attempts.delay(name, address, now)
         if delay == 0.0 and (digest, encoded) in self._hashes:
-            return Deferred.fromCoroutine(self._check(candidate, encoded, digest, name, password, address))  # takes no place of its own
+            # Takes no place of its own.
+            return Deferred.fromCoroutine(self._check(candidate, encoded, digest, name, password, address)).addErrback(_left)
         if self._waiting[home] >= self._options.waiting_per_address or (delay and self._delayed >= self._options.waiting):
             return Login(BUSY, None, "too many wait")
         self._waiting[home] += 1
         checking = Deferred.fromCoroutine(self._check(candidate, encoded, digest, name, password, address, delay))
-        return checking.addBoth(self._leave, home)
+        return checking.addBoth(self._leave, home).addErrback(_left)
 
     @property
     def waiting(self) -> int:
@@ -167,8 +174,9 @@ class DirectoryLogin:
             self._wrong.move_to_end(digest)
             is_right = False
         else:
-            matches = await self._hashes.matches((digest, encoded), encoded, password, attempts.failures(address, now()))
+            matches = await self._hashes.matches((digest, encoded), encoded, password, attempts.weight(address, now()))
             if matches is None:
+                attempts.turned_away(address, now())
                 return Login(BUSY, None, "too many wait")
             is_right = matches and candidate is not None
             self._remember(self._right if is_right else self._wrong, digest, encoded)

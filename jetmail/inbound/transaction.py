@@ -75,7 +75,7 @@ def then(value: T | Deferred[T], fn: Callable[..., Any], *args: Any) -> Any:
 class Receiver:
     """One session's receiving side. `services` are shared by all sessions, `peer` is this one's other end."""
 
-    __slots__ = ("_at_connect", "_cipher", "_client", "_is_extended", "_pending", "_principal", "_refusals", "_services")
+    __slots__ = ("_at_connect", "_cipher", "_client", "_is_extended", "_pending", "_principal", "_refusals", "_services", "_signing_in")
 
     def __init__(self, services: ReceiverServices, peer: Peer) -> None:
         self._services = services
@@ -86,6 +86,7 @@ class Receiver:
         self._at_connect: Answer = ()
         self._pending: Pending | None = None
         self._principal: Principal | None = None
+        self._signing_in: Deferred[Login] | None = None
 
     # the session's questions
 
@@ -159,6 +160,8 @@ class Receiver:
 
     def lost(self) -> None:
         """The connection is gone."""
+        if self._signing_in is not None:
+            self._signing_in.cancel()  # its place in the line is somebody else's
         self.abort()
 
     # CONNECT to RECIPIENT
@@ -368,10 +371,14 @@ class Receiver:
     def _log_in(self, username: str, password: str) -> Said:
         if not self._client.tls:
             return TLS_FIRST
-        said: Said = then(self._services.login.authenticate(username, password, self._client.address), self._logged_in, username)
+        answer = self._services.login.authenticate(username, password, self._client.address)
+        if isinstance(answer, Deferred):
+            self._signing_in = answer
+        said: Said = then(answer, self._logged_in, username)
         return said
 
     def _logged_in(self, login: Login, username: str) -> Reply:
+        self._signing_in = None
         if login.principal is not None and self._services.submissions is not None:
             self.admit(login.principal)
         outcome = "ok" if login.principal is not None else "failed"

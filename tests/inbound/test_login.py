@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -221,6 +222,46 @@ class LineTests(Case):
         self.assertEqual(self.successResultOf(owner).reply.code, 235)
         self.assertEqual(self.login.waiting, 0)
 
+    def test_who_failed_least_is_served_first(self) -> None:
+        """Somebody who has failed nowhere does not stand behind guesses; those there was no place for weigh more when they come again."""
+        self.hashing.holds = True
+        first = [self.ask(f"nobody{number}", f"guess{number}", f"10.{number}.0.1") for number in range(130)]
+        self.assertEqual({self.successResultOf(answer).reply.code for answer in first[101:]}, {454})
+        for _ in range(101):
+            self.hashing.answer()
+        self.house.clock.advance(60)
+        again = [self.ask(f"nobody{number}", f"again{number}", f"10.{number}.0.2") for number in range(101, 130)]
+        owner = self.ask()
+        self.hashing.answer()
+        self.hashing.answer()
+        self.assertEqual(self.successResultOf(owner).reply.code, 235)
+        self.assertGreater(sum(not answer.called for answer in again), 25)
+
+    def test_nobody_waits_for_ever(self) -> None:
+        """Who has stood in line too long is told to come back."""
+        self.hashing.holds = True
+        first, second = self.ask(), self.ask("app", "wrong")
+        self.house.clock.advance(16)
+        self.hashing.answer()
+        self.assertEqual(self.successResultOf(first).reply.code, 235)
+        self.assertEqual(self.successResultOf(second).reply.code, 454)
+        self.assertEqual(self.hashing.waiting, [])
+
+    def test_connection_lost(self) -> None:
+        """A client that leaves while its password is looked at gives its place back, and nothing is logged as a fault."""
+        self.hashing.holds = True
+        self.house.services = replace(self.house.services, login=self.login)
+        visits = [self.house.session(f"192.0.2.{number}", "submission") for number in range(3)]
+        for number, visit in enumerate(visits):
+            visit.receiver.tls_started("TLSv1.3", "x")
+            visit.receiver.auth("PLAIN", "app", f"guess{number}")
+        visits[1].receiver.lost()
+        visits[0].receiver.lost()
+        self.assertEqual(self.login.waiting, 1)
+        self.hashing.answer()
+        self.hashing.answer()
+        self.assertEqual((self.hashing.waiting, self.login.waiting), ([], 0))
+
     def test_guesses_that_wait_take_no_place(self) -> None:
         """Those that wait because they failed before are outside the line, and bounded too."""
         self.login = self.make(waiting=10, attempts=AttemptOptions(free_of_name=0))
@@ -237,7 +278,6 @@ class LineTests(Case):
         self.hashing.holds = True
         answers = [self.ask() for _ in range(50)]
         self.assertEqual(len(self.hashing.waiting), 1)
-        answers[7].addErrback(lambda failure: None)
         answers[7].cancel()
         self.hashing.answer()
         self.assertEqual([self.successResultOf(answer).reply.code for answer in answers if answer is not answers[7]], [235] * 49)
@@ -270,8 +310,8 @@ class LineTests(Case):
         """A place in the line is given back, and the next one moves up."""
         self.hashing.holds = True
         first, second, third = (self.ask("app", f"guess{number}") for number in range(3))
-        second.addErrback(lambda failure: None)
         second.cancel()
+        self.assertEqual(self.successResultOf(second).reply.code, 454)
         self.hashing.answer()
         self.hashing.answer()
         self.assertEqual((self.successResultOf(first).reply.code, self.successResultOf(third).reply.code), (535, 535))
