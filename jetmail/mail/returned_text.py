@@ -31,7 +31,8 @@ _LINE = re.compile(rf"^[\s>*\"'<\-]{{0,20}}({_ADDR})[\"'>]{{0,3}}(?:$|(?=[\s:,;\
 _PHRASE = re.compile(
     rf"(?:rcpt(?: to)?|recipients?|undeliverable to|(?:message|mail|mails|deliver|delivered|delivery|delivering|addressed|sent|posted?|gateway|"
     rf"deliver mail|response) "
-    rf"(?:to|for)|mailbox is full|allowed size|\d+ attempts|unknown user|mailing list|your mail to|following address(?:es)?|following destination|"
+    rf"(?:to|for)|mailbox is full|allowed size|\d+ attempts|unknown (?:user|host)|delivery userid|mailing list|your mail to|"
+    rf"following address(?:es)?|following destination|"
     rf"accounts?|mailbox)\b[^@<\n]{{0,40}}?[:<( ]\"?<?({_ADDR})",
     re.I,
 )

@@ -72,7 +72,8 @@ _TABLE: tuple[tuple[str, str], ...] = (
         "blocked",
         r"cannot find your (?:reverse )?host|reverse dns|\bptr\b|\brdns\b|no reverse|hostname lookup|does not resolve|ip name lookup|resolve your|"
         r"block ?list|black ?list|block(?:ed)? (?:using|by|list|because)|spamhaus|spamcop|barracudacentral|cbl\.abuseat|\brbl\b|dnsbl|banned|"
-        r"bad reputation|poor reputation|low reputation|reputation|listed (?:in|at|by|on)|dynamic ip|dial-?up|client host .{0,60}(?:blocked|"
+        r"bad reputation|poor reputation|low reputation|reputation|(?<!not )listed (?:in|at|by|on)|dynamic ip|dial-?up|"
+        r"client host .{0,60}(?:blocked|"
         r"rejected)|"
         r"weren.t sent|your (?:ip|host|server|network).{0,60}(?:block|denied|reject|not allowed)|insecure mail relay|invalid helo|"
         r"connection (?:refused|dropped) by policy|is blocked|from your mail server|helo|temporarily deferred .{0,30}user complaints|sc-00[1-4]|"

@@ -215,3 +215,21 @@ def test_every_case_is_something() -> None:
     assert len(kinds) == 296 and "other" not in kinds.values()
     assert {name for name, kind in kinds.items() if kind == "auto-reply"} == {"rfc3834-02", "rfc3834-04", "rfc3834-06"}
     assert {name.partition("-")[0] for name, kind in kinds.items() if kind == "feedback"} == {"arf"}
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "word"),
+    [
+        ("Unknown host: bob@far.test\n\nOriginal message follows.\n\nFrom: a@b\n", "bob@far.test", "host-unknown"),
+        ("Invalid final delivery userid: bob@far.test\n", "bob@far.test", "unknown"),
+        ("Sent <<< RCPT TO:<bob@far.test>\nReceived >>> 550 5.1.1 <bob@far.test>... user unknown\n", "bob@far.test", "no-such-user"),
+        ("------- Failure Reasons  --------\n\nUser not listed in public Name & Address Book\nbob@far.test\n", "bob@far.test", "no-such-user"),
+        ("Message details:\n  MAIL FROM: app@example.org\n  RCPT TO: bob@far.test\n\n552 mailbox full\n", "bob@far.test", "mailbox-full"),
+        ("<bob@far.test>:\nSorry, no mailbox here by that name.\n\n--- Below this line is a copy\n\nTo: e@b.test\n", "bob@far.test", "no-such-user"),
+    ],
+)  # fmt: skip
+def test_more_notices(text: str, address: str, word: str) -> None:
+    """Wordings that gateways are known for."""
+    head = "From: Postmaster <postmaster@far.test>\r\nTo: app@example.org\r\nSubject: Undeliverable Mail\r\n\r\n"
+    found = read(Message((head + text.replace("\n", "\r\n")).encode()), True)
+    assert [(item.address, item.word) for item in found.recipients] == [(address, word)] and found.kind == "bounce"
