@@ -188,7 +188,7 @@ class Appliance(Service):
         )
         self.returns = ReturnPaths(
             config, self.hostname, IDatabase(self.db), self.directory, self.entropy, reactor.seconds, self._behind_alias, self.suppressing,
-            self.metrics.returned,
+            self.metrics.returned, IExecutor(self.executor),
         )  # fmt: skip
         deliverer.sender = self.returns.sender
         book = PolicyBook(self.directory, self.returns.door.is_ours)

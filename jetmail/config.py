@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jetmail.errors import ConfigError
+from jetmail.mail.address import parse as parse_address
 from jetmail.sections import (
     Api,
     Delivery,
@@ -34,6 +35,7 @@ from jetmail.sections import (
     Listener,
     Log,
     Queue,
+    Reports,
     Returns,
     Server,
     Smtp,
@@ -68,6 +70,7 @@ class Config:
     delivery: Delivery = Delivery()
     verify: Verify = Verify()
     domains: Domains = Domains()
+    reports: Reports = Reports()
     ldap: Ldap = Ldap()
     dns: Dns = Dns()
     web: Web = Web()
@@ -118,6 +121,7 @@ SECTIONS: tuple[type, ...] = (
     Delivery,
     Verify,
     Domains,
+    Reports,
     Ldap,
     Dns,
     Web,
@@ -244,6 +248,10 @@ def _contradictions(config: Config) -> list[str]:
     check("web.address", ipaddress.ip_address, config.web.address, "an IP address")
     if config.web.port and config.web.address and not _is_loopback(config.web.address):
         problems.append("web.address: must be a loopback address while the pages have no sign-in")
+    check("web.policy_address", ipaddress.ip_address, config.web.policy_address, "an IP address")
+    check("reports.address", parse_address, config.reports.address, "an address")
+    for key in ("dmarc_reports", "tls_reports"):
+        check(f"domains.{key}", parse_address, getattr(config.domains, key), "an address")
     check("api.address", ipaddress.ip_address, config.api.address, "an IP address")
     for index, network in enumerate(config.api.proxies):
         check(f"api.proxies[{index}]", ipaddress.ip_network, network, "a network (192.0.2.0/24)")
@@ -254,7 +262,7 @@ def _contradictions(config: Config) -> list[str]:
     check("delivery.smarthost", split_host_port, config.delivery.smarthost, "HOST:PORT")
     if config.delivery.smarthost_username and config.delivery.smarthost_tls not in ("required", "verified"):
         problems.append("delivery.smarthost_tls: must be 'required' or 'verified' when a user name is set: a password never goes in clear")
-    for key in ("zone", "return_path", "return_target", "srs_domain"):
+    for key in ("zone", "return_path", "return_target", "srs_domain", "policy_target"):
         value = getattr(config.domains, key)
         if value and not _HOST.fullmatch(value):
             problems.append(f"domains.{key}: {value!r} is not a name")

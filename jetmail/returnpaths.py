@@ -1,5 +1,5 @@
 """Return paths, put together: the keys on the disk, the senders mail leaves under, the door what comes back enters by, and the job that turns keys
-and forgets. app.py makes one; nothing is decided here.
+and forgets. Reports about our domains come in by the same door. app.py makes one; nothing is decided here.
 
 Raises ConfigError where the keys cannot be read or made.
 """
@@ -13,8 +13,10 @@ from zope.interface import implementer
 
 from jetmail.config import Config
 from jetmail.errors import ConfigError, StoreError
+from jetmail.inbound.aggregates import ReportIntake, ReportOptions
+from jetmail.inbound.peer import origin
 from jetmail.inbound.returning import ReturnOptions, Returns
-from jetmail.interfaces import IDatabase, IEntropy, IJob
+from jetmail.interfaces import IDatabase, IEntropy, IExecutor, IJob
 from jetmail.mail.address import Address, parse
 from jetmail.mail.returnpath import DAY
 from jetmail.outbound.senders import SenderOptions, WireSenders
@@ -59,6 +61,7 @@ class ReturnPaths:
         resolve: Callable[[str], Sequence[str]],
         suppressing: Suppressing,
         on_returned: Callable[[str, str], None],
+        executor: IExecutor,
     ) -> None:
         of_senders, of_returns = options(config, hostname)
         self._db = db
@@ -76,7 +79,11 @@ class ReturnPaths:
         def behind(address: Address) -> tuple[Address, ...]:
             return tuple(parse(text) for text in resolve(str(address)))
 
-        self.door = Returns(db, directory, lambda: self.keys.ring, of_returns, behind, suppressing.of_bounce, suppressing.of_complaint, on_returned)
+        address = parse(config.reports.address) if config.reports.address else None
+        reports = ReportIntake(directory, executor, ReportOptions(address, config.reports.per_day), origin)
+        self.door = Returns(
+            db, directory, lambda: self.keys.ring, of_returns, behind, suppressing.of_bounce, suppressing.of_complaint, on_returned, reports
+        )  # fmt: skip
 
     def run(self) -> Deferred[None]:
         """Turn the keys; forget what is older than the log."""

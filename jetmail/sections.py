@@ -126,7 +126,9 @@ class Queue:
     delay_notice: float = setting(4 * HOUR, "seconds after which the sender is told that a message waits; 0: never", low=0, high=30 * DAY)
     window: int = setting(2_000, "deliveries held in memory; the others wait in the store", low=10, high=1_000_000)
     max_deliveries: int = setting(100, "connections to destinations at a time", low=1, high=10_000)
-    max_per_destination: int = setting(20, "deliveries to one destination at a time, reached step by step", low=1, high=1_000)
+    max_per_destination: int = setting(
+        20, "deliveries to one destination at a time, reached step by step, and to one site where providers.toml says nothing", low=1, high=1_000
+    )
     probe_first: float = setting(30.0, "seconds until a destination that is down is probed again; doubles up to probe_last", low=0.05, high=HOUR)
     probe_last: float = setting(600.0, "longest wait between two probes of a destination that is down", low=0.05, high=DAY)
 
@@ -185,6 +187,13 @@ class Web:
     port: int = setting(8080, "TCP port; 0 turns the pages off", low=0, high=65_535)
     hosts: tuple[str, ...] = setting((), "host names the pages answer to besides the loopback's; others are refused")
     brand: str = setting("jetmail", "name shown on every page")
+    policy_port: int = setting(
+        0, "TCP port for the MTA-STS policies of our own domains, over HTTPS and nothing else; 443 for the world, 0: not served", low=0, high=65_535
+    )
+    policy_address: str = setting("", "IP address to listen on for them; empty: all")
+    policy_certificates: str = setting(
+        "", "directory of mta-sts.DOMAIN.pem files, each a key and its certificate with the chain; empty: tls in the state directory"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +249,26 @@ class Domains:
     return_path: str = setting("bounces", "label under a customer's domain that bounces come back to")
     return_target: str = setting("", "what that name is to be a CNAME of; empty: return. and the zone")
     srs_domain: str = setting("", "domain forwarded mail leaves under; its MX must lead here; empty: the zone")
-    dmarc_reports: str = setting("", "address put into the DMARC record that is proposed; empty: none")
+    dmarc_reports: str = setting("", "address put into the DMARC record that is proposed; empty: reports.address")
+    tls_reports: str = setting("", "address put into the TLS reporting record that is proposed; empty: reports.address")
+    policy_target: str = setting("", "what mta-sts and the domain is to be a CNAME of; empty: mta-sts. and the zone")
     dkim_selector: str = setting("jm", "what selectors begin with; 1 or 2 follows, and e for Ed25519")
     dkim_delegated: bool = setting(True, "customers publish a CNAME once and the keys are in our zone; false: they publish each key themselves")
     dkim_ed25519: bool = setting(True, "sign with an Ed25519 key too (RFC 8463)")
     dkim_rotate_days: float = setting(90.0, "days a key signs before the next one takes over; 0: never by itself", low=0, high=3_650)
     dkim_settle: float = setting(3_600.0, "seconds a new key must have been in DNS before it takes over from an old one", low=60, high=604_800)
     dkim_margin: float = setting(172_800.0, "seconds an old key stays published beyond queue.lifetime", low=3_600, high=2_592_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """[reports] What others report about our domains: DMARC aggregate reports and TLS reports (docs/reports.md)."""
+
+    address: str = setting("", "address they are taken in at, with anything behind a plus too; its MX must lead here; empty: none are")
+    per_day: int = setting(
+        5_000, "mails to it that are read a day, a tenth of them from one address; more are told to come later", low=10, high=1_000_000
+    )
+    days: float = setting(400.0, "days a report is kept", low=1, high=3_650)
 
 
 @dataclass(frozen=True, slots=True)

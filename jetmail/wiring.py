@@ -25,7 +25,8 @@ from jetmail.inbound.login import LoginOptions
 from jetmail.inbound.options import ConnectionOptions
 from jetmail.inbound.submission import SubmissionOptions
 from jetmail.inbound.verification import VerificationOptions
-from jetmail.interfaces import IDatabase, IDialer, IQueueDoor, IResolver
+from jetmail.interfaces import IDatabase, IDialer, IJob, IQueueDoor, IResolver
+from jetmail.jobs.aggregates import AggregatesJob
 from jetmail.jobs.transport import TransportJob
 from jetmail.outbound.fetching import PolicyFetcher, trust
 from jetmail.outbound.job import DeliveryOptions, Timeouts
@@ -172,7 +173,10 @@ def publish_options(config: Config, hostname: str) -> PublishOptions:
         spf_include=config.submission.spf_include.lower() or f"spf.{zone}",
         return_target=given.return_target.lower() or f"return.{zone}",
         return_path=given.return_path.lower(),
-        dmarc_reports=given.dmarc_reports,
+        dmarc_reports=given.dmarc_reports or config.reports.address,
+        tls_reports=given.tls_reports or config.reports.address,
+        policy_target=given.policy_target.lower() or f"mta-sts.{zone}",
+        hostname=hostname.lower(),
         selector=given.dkim_selector,
         delegated=given.dkim_delegated,
         ed25519=given.dkim_ed25519,
@@ -223,9 +227,10 @@ def security(config: Config, reactor: Any, resolver: IResolver, fetcher: PolicyF
 def transport_jobs(
     config: Config, reactor: Any, resolver: IResolver, db: IDatabase, security: Security, fetcher: PolicyFetcher, hostname: str,
     make_uid: Callable[[], str], queue: IQueueDoor, signed: Callable[[bytes], bytes],
-) -> list[TransportJob]:  # fmt: skip
-    """What TLS towards other domains needs now and then"""
-    jobs = [
+) -> list[IJob]:  # fmt: skip
+    """What TLS towards other domains, and reports about it, need now and then"""
+    jobs: list[IJob] = [
+        AggregatesJob(db, reactor.seconds, config.reports.days),
         TransportJob("tls-sessions", 60.0, security.ledger.flush),
         TransportJob("mta-sts", 3_600.0, lambda: Deferred.fromCoroutine(security.policies.refresh())),
     ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from jetmail.actions import access, dkim, ownership, publishing
+from jetmail.actions import access, dkim, ownership, policy_checks, publishing
 from jetmail.actions.access import Actor, Object
 from jetmail.actions.dkim import Workshop
 from jetmail.actions.publishing import Wanted
@@ -24,10 +24,11 @@ from jetmail.mail.address import AddressError, parse_domain
 from jetmail.mailauth import dmarc, spf_includes
 from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.store.database import Connection
-from jetmail.store.directory import accounts, claims, dkim_keys, domains, settings
+from jetmail.store.directory import accounts, claims, dkim_keys, domains, served_policies, settings
 from jetmail.store.directory.claims import Checked, Claim
 from jetmail.store.directory.dkim_keys import DkimKey
 from jetmail.store.directory.domains import Domain
+from jetmail.store.directory.served_policies import ServedPolicy
 
 INCLUDE_SETTING = "spf-include:"  # and the account's id: its own name for SPF
 STALE = 3_000.0
@@ -81,6 +82,7 @@ class _Known:
     include: str
     checked: tuple[Checked, ...]
     verified_at: float | None
+    policy: ServedPolicy | None
 
 
 def told(shop: Workshop, actor: Actor, name: str, *, token: str, account_id: int = 0) -> Deferred[Report]:
@@ -162,11 +164,12 @@ def _read(conn: Connection, actor: Actor, name: str, account_id: int) -> _Known:
     claim = ownership.found(conn, actor, name, account_id)
     keys = dkim_keys.of_domain(conn, claim.name) if claim.is_held else ()
     checked = claims.checked(conn, claim.name) if claim.is_held else ()
-    return _Known(claim, keys, settings.get(conn, f"{INCLUDE_SETTING}{claim.account_id}", ""), checked, claim.verified_at)
+    policy = served_policies.get(conn, claim.name) if claim.is_held else None
+    return _Known(claim, keys, settings.get(conn, f"{INCLUDE_SETTING}{claim.account_id}", ""), checked, claim.verified_at, policy)
 
 
 def _wanted(shop: Workshop, known: _Known) -> tuple[Wanted, ...]:
-    return publishing.wanted(shop.options, known.claim.name, known.claim.challenge, known.keys, known.include)
+    return publishing.wanted(shop.options, known.claim.name, known.claim.challenge, known.keys, known.include, known.policy)
 
 
 def _key(wanted: Wanted) -> str:
@@ -199,6 +202,8 @@ async def _find(shop: Workshop, wanted: Wanted, known: _Known) -> Found:
             return await _dkim(shop.resolver, wanted, known.keys)
         case "dmarc":
             return await _dmarc(shop.resolver, shop.suffixes, known.claim.name)
+        case "mta-sts" | "mta-sts-host" | "tls-rpt":
+            return await policy_checks.find(shop.resolver, wanted, known.policy, shop.options.hostname)
     return await _cname(shop.resolver, wanted)
 
 

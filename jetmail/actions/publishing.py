@@ -7,6 +7,9 @@
 | return-path | `bounces` CNAME | `return.<zone>` |
 | dkim | two selectors for each kind of key, CNAMEs that are published once | `<selector>.<domain>.dkim.<zone>` TXT |
 | dmarc | `_dmarc` TXT | |
+| mta-sts | `_mta-sts` TXT with the id of the domain's policy, when it has one (actions.mta_sts) | |
+| mta-sts-host | `mta-sts` CNAME, or addresses of its own | `mta-sts.<zone>` |
+| tls-rpt | `_smtp._tls` TXT, when reports are wanted | |
 | lockdown | `_jm` TXT, if it is wanted (actions.lockdown) | |
 """
 
@@ -16,7 +19,9 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from jetmail.actions.transport import Published, published
 from jetmail.store.directory.dkim_keys import DkimKey
+from jetmail.store.directory.served_policies import ServedPolicy
 
 CHALLENGE_LABEL = "_mailportal-verify"
 CHALLENGE = "mp-verify="
@@ -30,9 +35,9 @@ _STRING = 255  # RFC 1035 3.3: octets of one character-string
 @dataclass(frozen=True, slots=True)
 class PublishOptions:
     """`zone` of ours, `spf_include` the name of ours that customers include, `return_path` the label under theirs, `return_target` what that is a
-    CNAME of. `dmarc_reports` an address or ''. `selector` begins selectors; `delegated`: by CNAME; `ed25519`: such keys too. `rotate`, `settle`,
-    `keep`
-    are seconds: see actions.dkim."""
+    CNAME of. `dmarc_reports`, `tls_reports` an address or ''. `policy_target`: where policies are served; `hostname` takes the mail where a policy
+    names nobody. `selector` begins selectors; `delegated`: by CNAME; `ed25519`: such keys too. `rotate`, `settle`, `keep` are seconds: see
+    actions.dkim."""
 
     zone: str
     spf_include: str
@@ -45,6 +50,9 @@ class PublishOptions:
     rotate: float = 90 * 86_400.0
     settle: float = 3_600.0
     keep: float = 7 * 86_400.0
+    tls_reports: str = ""
+    policy_target: str = ""
+    hostname: str = ""
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -81,8 +89,10 @@ class Wanted:
         return zone_line(self.name, self.ttl, self.kind, self.value)
 
 
-def wanted(options: PublishOptions, domain: str, challenge: str, keys: Iterable[DkimKey], include: str = "") -> tuple[Wanted, ...]:
-    """Everything a domain's owner publishes. `include`: the account's own name for SPF, '' for ours."""
+def wanted(
+    options: PublishOptions, domain: str, challenge: str, keys: Iterable[DkimKey], include: str = "", policy: ServedPolicy | None = None
+) -> tuple[Wanted, ...]:
+    """Everything a domain's owner publishes. `include`: the account's own name for SPF, '' for ours; `policy`: the MTA-STS policy it has chosen."""
     name = include or options.spf_include
     records = [ownership(domain, challenge)] if challenge else []
     records.append(
@@ -93,7 +103,27 @@ def wanted(options: PublishOptions, domain: str, challenge: str, keys: Iterable[
     reports = f"; rua=mailto:{options.dmarc_reports}" if options.dmarc_reports else ""
     note = "p=none only watches; go on to quarantine and reject when all mail passes"
     records.append(Wanted("dmarc", f"_dmarc.{domain}", "TXT", f"v=DMARC1; p=none{reports}", note))
-    return tuple(records)
+    return (*records, *transport_security(options, domain, policy))
+
+
+def transport_security(options: PublishOptions, domain: str, policy: ServedPolicy | None) -> list[Wanted]:
+    """What tells others that mail to the domain wants TLS, and where to report how that went."""
+    records: list[Wanted] = []
+    if policy is not None:
+        made = served(options.hostname, policy)
+        note = "the id changes with the policy; change the record when the policy is served, not before"
+        records.append(Wanted("mta-sts", *made.records[0], note, True))
+        note = "leads to the policy; addresses of the host that serves it do as well"
+        records.append(Wanted("mta-sts-host", f"mta-sts.{domain}", "CNAME", options.policy_target, note, True))
+    if options.tls_reports:
+        note = "others tell once a day how TLS went"
+        records.append(Wanted("tls-rpt", f"_smtp._tls.{domain}", "TXT", f"v=TLSRPTv1; rua=mailto:{options.tls_reports}", note, True))
+    return records
+
+
+def served(hostname: str, policy: ServedPolicy) -> Published:
+    """The file of a stored policy, where it is served, and its record."""
+    return published(policy.domain, policy.mode, list(policy.hosts) or [hostname], policy.max_age)
 
 
 def ownership(domain: str, challenge: str) -> Wanted:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from jetmail.inbound import acceptance
 from jetmail.inbound.acceptance import Group
+from jetmail.inbound.aggregates import ReportReading
 from jetmail.inbound.contacts import MAX_PEERS
 from jetmail.inbound.intake import Intake
 from jetmail.inbound.pending import Also
@@ -35,7 +36,7 @@ from jetmail.rules.facts import Client, RecipientFacts
 from jetmail.rules.settlement import Settlement
 from jetmail.rules.verdict import Opinion
 from jetmail.store.database import Connection
-from jetmail.store.traffic import contacts, holds, messages, returns, sending
+from jetmail.store.traffic import contacts, holds, messages, sending
 from jetmail.store.traffic.messages import Accepted, Content, NewDelivery, NewMessage
 
 _log = Logger()
@@ -69,7 +70,7 @@ class Committing:
         message: Message,
         intake: Intake,
         submitted: Submitted | None = None,
-        reading: Reading | None = None,
+        reading: Reading | Deferred[ReportReading] | None = None,
     ) -> None:
         self._services = services
         self._uid = uid
@@ -79,7 +80,8 @@ class Committing:
         self._message = message
         self._intake = intake
         self._submitted = submitted
-        self._reading = reading
+        self._reading: Reading | ReportReading | None = None
+        self._to_read = reading
         self._copies: list[str] = []  # spool files besides the intake's
         self._claimed = 0
         self._signers: tuple[Signer, ...] = ()
@@ -92,6 +94,21 @@ class Committing:
     ) -> Deferred[Reply]:
         """-> the reply, once it is true: a 250, or the refusal of a message of which a copy is kept."""
         self._refusal = None if settlement.accepted else settlement.reply
+        if isinstance(self._to_read, Deferred):
+            self._to_read.addCallback(self._read, trace, recipients, settlement, said, refused).addErrback(self._failed)
+        else:
+            self._reading = self._to_read
+            self._begin(trace, recipients, settlement, said, refused)
+        return self._answer
+
+    def _read(self, reading: ReportReading, *accepted: Any) -> None:
+        """What came is understood; the rest is as for any message."""
+        self._reading = reading
+        self._begin(*accepted)
+
+    def _begin(
+        self, trace: bytes, recipients: Sequence[RecipientFacts], settlement: Settlement, said: Sequence[Opinion], refused: tuple[NewDelivery, ...]
+    ) -> None:
         try:
             groups = acceptance.groups(settlement, said, not self._client.user)
             hashing = self._hash()
@@ -105,7 +122,6 @@ class Committing:
                 ).addErrback(self._failed)
         except Exception:
             self._failed(Failure())
-        return self._answer
 
     def _hash(self) -> Deferred[bytes] | None:
         """Who signs, and what of the body; a Deferred when that lies in the spool."""
@@ -158,7 +174,7 @@ class Committing:
             news = [new._replace(message_id=self._submitted.message_id) for new in news]
         calls: tuple[Any, ...]
         if self._reading is not None:
-            calls = (returns.take, self._reading.taken(news[0]))
+            calls = self._reading.write(news[0])
         elif self._client.user:
             peers = [recipient.address for recipient in recipients] if len(recipients) <= MAX_PEERS else []
             reservation = self._submitted.reservation if self._submitted is not None else None

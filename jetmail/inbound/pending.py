@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from twisted.internet.defer import Deferred
+
 from jetmail.inbound.acceptance import Refused
+from jetmail.inbound.aggregates import ReportReading
 from jetmail.inbound.intake import Intake
 from jetmail.inbound.quota import Reservation
 from jetmail.inbound.returning import Entry, Reading
@@ -41,7 +44,7 @@ class Pending:
     is_over: bool = False
     reservation: Reservation | None = None
     entry: Entry | None = None
-    reading: Reading | None = None
+    reading: Reading | Deferred[ReportReading] | None = None
     also: Also | None = None
 
     def drop(self) -> None:

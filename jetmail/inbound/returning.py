@@ -9,6 +9,7 @@ Promises
 - What comes to a rewritten sender goes to the sender it was made from, and is refused for its score like any mail: we must not pass on
   what it quotes of spam.
 - Complaints that providers send to one fixed address, `fbl@` our own name, are joined by the return path they quote; what quotes none is refused.
+- What comes to the address for reports about our domains comes by this door too, and is inbound.aggregates' business.
 - One such address is alone in its transaction.
 
 Plain mail costs a look at the first letters of a local part, once for each address the policy book does not remember.
@@ -18,8 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from twisted.internet.defer import Deferred
+
+from jetmail.inbound.aggregates import ReportIntake, ReportReading
 from jetmail.interfaces import IDatabase
 from jetmail.mail import returned, returnpath, srs
 from jetmail.mail.address import Address, AddressError, parse
@@ -43,6 +47,7 @@ FORGED = Ruling(Action.REJECT, "return-path")
 EXPIRED = Ruling(Action.REJECT, "return-path-expired")
 TOO_MANY = Ruling(Action.DEFER, "return-path-rate")
 ALONE = Ruling(Action.DEFER, "bounce-recipients")
+TOO_MANY_REPORTS = Ruling(Action.DEFER, "report-rate")
 
 OfBounce = Callable[[float, str, str, Reply, str], Strike | None]
 OfComplaint = Callable[[float, str, str, str, str], Strike | None]
@@ -62,7 +67,8 @@ class ReturnOptions:
 
 class Entry(NamedTuple):
     """An address of ours that was taken at RCPT. `targets` where its mail goes; `about`, `deliveries`, `delivery_id`, `is_one`: what a return path
-    speaks of; None for a rewritten sender. `is_feedback`: the address for complaints, of which the content says what they speak of."""
+    speaks of; None for a rewritten sender. `is_feedback`: the address for complaints, of which the content says what they speak of.
+    `is_report`: the address for reports about our domains."""
 
     policy: Policy
     targets: tuple[Address, ...]
@@ -71,6 +77,7 @@ class Entry(NamedTuple):
     delivery_id: int = 0
     is_one: bool = True
     is_feedback: bool = False
+    is_report: bool = False
 
 
 class Reading(NamedTuple):
@@ -88,15 +95,15 @@ class Reading(NamedTuple):
             return tuple(row._replace(notify="NEVER", orcpt="") for row in deliveries)
         return tuple(row._replace(status=Status.DELIVERED, reason=returns.REASON) if row.status is Status.QUEUED else row for row in deliveries)
 
-    def taken(self, new: NewMessage) -> Taken:
+    def write(self, new: NewMessage) -> tuple[Callable[..., Any], Taken]:
         """For the store."""
         assert self.entry.about is not None
-        return Taken(new, self.entry.about, self.found, self.joined, self.passed_on, self.strikes)
+        return returns.take, Taken(new, self.entry.about, self.found, self.joined, self.passed_on, self.strikes)
 
 
 class Returns:
     """One per process; on the reactor thread only. `resolve` gives the addresses behind one of ours. `of_bounce`, `of_complaint`: what they count for
-    (suppressing); `on_returned(kind, word)` is told of each, for metrics."""
+    (suppressing); `on_returned(kind, word)` is told of each, for metrics. `reports` takes in what others report about our domains."""
 
     def __init__(
         self,
@@ -108,6 +115,7 @@ class Returns:
         of_bounce: OfBounce = lambda now, user, address, reply, uid: None,
         of_complaint: OfComplaint = lambda now, user, address, detail, uid: None,
         on_returned: Callable[[str, str], None] = lambda kind, word: None,
+        reports: ReportIntake | None = None,
     ) -> None:
         self._db = db
         self._directory = directory
@@ -117,6 +125,7 @@ class Returns:
         self._of_bounce = of_bounce
         self._of_complaint = of_complaint
         self._on_returned = on_returned
+        self._reports = reports
         self._hour = -1
         self._counts: dict[tuple[str, int], int] = {}
 
@@ -124,6 +133,8 @@ class Returns:
         """Whether an address is shaped like those we make, at a domain where we make them."""
         local, domain = address.local, address.domain
         if domain in self._options.own and local.casefold() == FEEDBACK:
+            return True
+        if self._reports is not None and self._reports.is_ours(address):
             return True
         if srs.is_shaped(local):
             return domain == self._options.forward
@@ -137,10 +148,13 @@ class Returns:
         policy = self._directory.policy_for(parent)
         return policy is not None and policy.is_verified
 
-    def admit(self, address: Address, appliance: Policy, now: float, is_ours: bool, is_first: bool) -> Entry | Ruling:
+    def admit(self, address: Address, appliance: Policy, now: float, is_ours: bool, is_first: bool, client: str = "") -> Entry | Ruling:
         """RCPT to such an address, or to any after one."""
         if not is_ours or not is_first:
             return ALONE
+        if self._reports is not None and self._reports.is_ours(address):
+            has_room = self._reports.has_room(client, now)
+            return Entry(self._reports.policy(appliance, address), (address,), is_report=True) if has_room else TOO_MANY_REPORTS
         if srs.is_shaped(address.local):
             back = srs.reversed_(self._ring(), now, address.local, self._options.days)
             if isinstance(back, Wrong):
@@ -174,9 +188,12 @@ class Returns:
             return EXPIRED
         return Entry(policy, targets, message, deliveries, token.delivery, token.is_one)
 
-    def read(self, entry: Entry, message: Message, is_null: bool, now: float) -> Reading | Ruling | None:
+    def read(self, entry: Entry, message: Message, is_null: bool, now: float, client: str = "") -> Reading | Deferred[ReportReading] | Ruling | None:
         """The content is there: what does it say, and who is to have it? None for a rewritten sender, of which nobody asks. A ruling for what comes
-        to the address for complaints and is none about mail of ours."""
+        to the address for complaints and is none about mail of ours. A report is read while the client waits."""
+        if entry.is_report:
+            assert self._reports is not None
+            return self._reports.read(message, client, now)
         if entry.about is None and not entry.is_feedback:
             return None
         found = returned.read(message, is_null)
@@ -200,8 +217,11 @@ class Returns:
             return FORGED
         return self._known(address, policy, now)
 
-    def committed(self, reading: Reading) -> None:
+    def committed(self, reading: Reading | ReportReading) -> None:
         """It is in the store."""
+        if isinstance(reading, ReportReading):
+            self._on_returned("report", reading.kind)
+            return
         words = {joined.said.word for joined in reading.joined} - {""}
         self._on_returned(reading.found.kind, reading.found.feedback_type or (sorted(words)[0] if words else ""))
 

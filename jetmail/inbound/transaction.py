@@ -30,7 +30,7 @@ from jetmail.inbound.peer import HTTP, Peer
 from jetmail.inbound.pending import Also, Pending
 from jetmail.inbound.principal import Login, Principal
 from jetmail.inbound.refusals import Refusals
-from jetmail.inbound.returning import Entry
+from jetmail.inbound.returning import Entry, Reading
 from jetmail.inbound.services import ReceiverServices
 from jetmail.inbound.submission import Submissions, opinions
 from jetmail.interfaces import IReceiver
@@ -214,7 +214,9 @@ class Receiver:
         known = services.book.recipient(address)
         policy, targets = known.policy, known.targets
         if (known.is_return or pending.entry is not None) and services.returns is not None:
-            taken = services.returns.admit(address, pending.appliance, services.clock.seconds(), known.is_return, not pending.recipients)
+            taken = services.returns.admit(
+                address, pending.appliance, services.clock.seconds(), known.is_return, not pending.recipients, self._client.address
+            )
             if isinstance(taken, Ruling):
                 self._refusals.count(taken)
                 return taken.public_reply
@@ -333,7 +335,7 @@ class Receiver:
     def _read(self, entry: Entry, pending: Pending, message: Message, now: float) -> Ruling | None:
         """What came back, read before anything is stored; a ruling when it is not what its address is for."""
         assert self._services.returns is not None
-        reading = self._services.returns.read(entry, message, pending.sender.address is None, now)
+        reading = self._services.returns.read(entry, message, pending.sender.address is None, now, self._client.address)
         if isinstance(reading, Ruling):
             return reading
         pending.reading = reading
@@ -361,7 +363,7 @@ class Receiver:
             added, message_id = self._submissions.header(self._principal, pending.uid, message, facts.time)
             removes = self._submissions.removes | HIDDEN if client.listener == HTTP else self._submissions.removes
             submitted = Submitted(added, removes, message_id, pending.reservation, self._principal.account_id, pending.also)
-        if pending.reading is not None:
+        if isinstance(pending.reading, Reading):
             sender = Sender(None, sender.size, sender.body, sender.smtputf8)
         committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted, pending.reading)
         return committing.start(received(hop), facts.recipients, settlement, said, acceptance.refusals(pending.refused))

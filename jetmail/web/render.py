@@ -101,6 +101,8 @@ REASONS = {
     "return-path-expired": "a return address whose time is over",
     "return-path-rate": "too much has come back for the message",
     "returned": "a report came back for it",
+    "report-rate": "too many reports about our domains for one day",
+    "report": "a report about our domains, taken in here",
     "relay-denied": "the domain is not ours, or not verified",
     "unverified-recipient": "whether the address exists could not be asked",
     "unknown-recipient": "the address does not exist",

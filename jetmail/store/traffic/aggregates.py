@@ -20,7 +20,7 @@ from jetmail.store.traffic import messages
 from jetmail.store.traffic.messages import Accepted, NewMessage
 
 REASON = "report"
-EVENT = "report"
+EVENT = "taken-in"
 
 
 class Row(NamedTuple):
@@ -169,7 +169,7 @@ def sources(
         FROM aggregate_reports a JOIN aggregate_rows r ON r.report = a.id WHERE kind != 'fault' AND {" AND ".join(where)}
         GROUP BY kind, domain, source ORDER BY 5 DESC, 4 DESC LIMIT ?"""
     found = conn.execute(query, (*arguments, limit)).fetchall()
-    return tuple(Source(*row[:-1], results=tuple(each for each in json.loads(row[-1]) if each)[:MAX_RESULTS]) for row in found)
+    return tuple(_source(row) for row in found)
 
 
 def forget(conn: Connection, before: float, limit: int = 200) -> int:
@@ -193,3 +193,7 @@ def _where(ours: Collection[str] | None, kind: str, domain: str, since: float) -
         where.append("? IN (ours, domain)")
         arguments.append(domain.lower())
     return where, arguments
+
+
+def _source(row: tuple) -> Source:
+    return Source(row[0], row[1], row[2], row[3], row[4], row[5], tuple(each for each in json.loads(row[6]) if each)[:MAX_RESULTS])

@@ -47,6 +47,7 @@ KINDS = {
     "auto-reply": ("A machine answered", "note", ""),
     "returned-mail": ("Something came back", "note", ""),
     "suppressed": ("The recipient was put on the suppression list", "note", ""),
+    "taken-in": ("Taken in as a report about our domains", "note", ""),
     "ruling": ("Judged", "ruling", ""),
     "tls-downgrade": ("No TLS at a domain that used to have it", "note", ""),
 }
