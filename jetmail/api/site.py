@@ -88,7 +88,7 @@ def make_api(options: ApiOptions, services: ApiServices) -> tuple[ApiSite, Messa
     app = Klein()
     guard = ProblemGuard(app, services.clock, options.answer_timeout, services.make_reference)
     keys = Keys(services.db, services.wall)
-    messages = Messages(Sending(services.db, keys, services.hand_in, services.clock, services.entropy, services.executor), options)
+    messages = Messages(Sending(services.db, keys, services.hand_in, services.clock, services.wall, services.entropy, services.executor), options)
     described = answer(document(options))
     routes: list[tuple[str, str, Callable[..., Any], Callable[..., Body]]] = [
         ("POST", "/v1/messages", messages.send, messages.gather),

@@ -78,7 +78,14 @@ class HandIn:
     def open(self, user: str, address: str, port: int, tls: str = "") -> Hand:
         """See IHandIn."""
         return Hand(
-            self._make_receiver(Peer(address, port, HTTP, "submission")), user, tls, self._directory, self._clock, self._max_size, self._max_line
+            self._make_receiver(Peer(address, port, HTTP, "submission")),
+            user,
+            address,
+            tls,
+            self._directory,
+            self._clock,
+            self._max_size,
+            self._max_line,
         )
 
 
@@ -86,9 +93,12 @@ class HandIn:
 class Hand:
     """One message."""
 
-    def __init__(self, receiver: Receiver, user: str, tls: str, directory: Directory, clock: IReactorTime, max_size: int, max_line: int) -> None:
+    def __init__(
+        self, receiver: Receiver, user: str, address: str, tls: str, directory: Directory, clock: IReactorTime, max_size: int, max_line: int
+    ) -> None:
         self._receiver = receiver
         self._user = user
+        self._literal = f"[IPv6:{address}]" if ":" in address else f"[{address}]"  # nobody says EHLO here (RFC 5321 4.1.3)
         self._tls = tls
         self._directory = directory
         self._clock = clock
@@ -133,6 +143,7 @@ class Hand:
         reply = await _settled(receiver.connected())
         if not reply.is_positive:
             return self._told(reply)
+        receiver.helo(self._literal, True)
         receiver.admit(Principal(user.uuid, user.username, user.account_id, PrincipalKind.SMTP_USER, user.password))
         reply = await _settled(receiver.mail(sender))
         if not reply.is_positive:

@@ -6,7 +6,7 @@ Promises
 - No value of a letter can begin a header field or a part of its own: a control character in what stands in the header is a ValueError, and the
   boundary is one nobody can foresee.
 - What was put in is what is read out: subject, names, texts (line ends as CRLF, the last line ended), file names, octets of attachments.
-- Bcc is no part of a letter. Date and Message-ID are added where the message is accepted, as for any other (RFC 6409 8).
+- Bcc is no part of a letter. Date and Message-ID are for the caller to put into `headers`.
 
 Raises ValueError for what only a caller that did not check can ask for; the API checks first, with the name of the field.
 """

@@ -57,7 +57,11 @@ class SendTests(ApiTestCase):
         found = email.message_from_bytes(self.content(), policy=policy.default)
         self.assertEqual((str(found["From"]), str(found["Subject"]), found["X-Campaign"]), ("Älice <alice@example.org>", "Grüße", "ü"))
         self.assertEqual((found["Reply-To"], found["X-JetEmail-User"]), ("desk@example.org", "uuid-of-app"))
-        self.assertTrue(found["Message-ID"] and found["Date"])
+        self.assertRegex(found["Message-ID"], r"\A<[0-9a-f]{32}@mx.demo.test>\Z")
+        self.assertEqual((found["Date"], len(found.get_all("Date", []))), ("Tue, 14 Nov 2023 22:13:20 +0000", 1))
+        self.assertIn("from [127.0.0.1] ([127.0.0.1])", found["Received"])
+        self.post(LETTER | {"headers": {"message-id": "<mine@example.org>"}})
+        self.assertEqual(self.content().lower().count(b"message-id:"), 1)
         self.assertEqual([part.get_filename() for part in found.walk() if part.get_filename()], ["logo.png", "ä.txt"])
 
     def test_utf8(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -34,9 +34,10 @@ from jetmail.api.v1 import letters
 from jetmail.api.v1.letters import Order
 from jetmail.errors import ConflictError, UsageError
 from jetmail.interfaces import Handed, IDatabase, IEntropy, IExecutor, IHandIn
-from jetmail.mail.compose import compose
+from jetmail.mail.compose import Letter, compose
 from jetmail.mail.envelope import Recipient, Sender
 from jetmail.mail.reply import Reply
+from jetmail.mail.trace import rfc5322_date
 from jetmail.web.answer import Answer
 
 JSON = "application/json; charset=utf-8"
@@ -49,12 +50,13 @@ log = Logger()
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What the handlers work with. `hand_in` as app gives it; `entropy` for boundaries; `executor` for large JSON."""
+    """What the handlers work with. `hand_in` as app gives it; `wall` epoch seconds; `entropy` for boundaries; `executor` for large JSON."""
 
     db: IDatabase
     keys: Keys
     hand_in: IHandIn
     clock: IReactorTime
+    wall: Callable[[], float]
     entropy: IEntropy
     executor: IExecutor
 
@@ -205,7 +207,7 @@ class Messages:
         if not done.reply.is_positive:
             raise _refusal(done)
         uid = done.reply.text.rpartition(" ")[2]
-        log.info("sent over HTTP", uid=uid, token=_bearer(asker).prefix, client=asker.address)
+        log.info("sent over HTTP", uid=uid, bearer=_bearer(asker).prefix, client=asker.address)
         return _accepted_with(begun)(uid, str(done.reply))
 
     async def _parsed(self, octets: bytes) -> Any:
@@ -215,11 +217,18 @@ class Messages:
 
     async def _composed(self, order: Order) -> bytes:
         boundary = self._sending.entropy.token(12).hex()
-        letter = order.letter
+        letter = self._dated(order.letter)
         if len(letter.text or "") + len(letter.html or "") + sum(len(each.data) for each in letter.attachments) < LARGE:
             return compose(letter, boundary)
         made: bytes = await self._sending.executor.run(compose, letter, boundary)
         return made
+
+    def _dated(self, letter: Letter) -> Letter:
+        """With what every message should bring, and what is only added for those who cannot know better."""
+        fields = [("Date", rfc5322_date(self._sending.wall()))]
+        if not any(name.lower() == "message-id" for name, _ in letter.headers):
+            fields.append(("Message-ID", f"<{self._sending.entropy.token(16).hex()}@{self._options.hostname}>"))
+        return replace(letter, headers=(*fields, *letter.headers))
 
     def _hand(self, asker: Asker) -> HandLike:
         hand: HandLike = self._sending.hand_in.open(_bearer(asker).smtp_user, asker.address, asker.port, asker.tls)
