@@ -13,8 +13,9 @@ from twisted.internet.defer import Deferred
 
 from jetmail.inbound.lockdown import LockdownCheck
 from jetmail.mailauth.suffixes import PublicSuffixes
+from jetmail.store.traffic import suppressions
 from tests.api.office import ANY, ENVELOPE, LETTER, RAW, ApiTestCase
-from tests.inbound.receiving import DELIVERIES, GTUBE
+from tests.inbound.receiving import DELIVERIES, GTUBE, NOW
 
 
 class SendTests(ApiTestCase):
@@ -116,6 +117,15 @@ class SendTests(ApiTestCase):
         self.assertEqual(answer["refused"], [{"recipient": "no@listed.test", "code": "refused", "message": "550 5.1.1 No such recipient here"}])
         self.check_error(self.post(LETTER | {"to": ["no@listed.test"]}), 422, "refused", "to")
         self.assertEqual(self.count(), 1)
+
+    def test_suppressed(self) -> None:
+        """A recipient on the suppression list is named with the reply of SMTP, alone as the error."""
+        self.house.write(suppressions.add, 1, "ann@far.test", "bounce", "550 no such user", NOW, None)
+        (refused,) = self.post(LETTER | {"to": ["ann@far.test", "bob@far.test"]}).json()["refused"]
+        self.assertEqual((refused["recipient"], refused["code"]), ("ann@far.test", "suppressed"))
+        self.assertTrue(refused["message"].startswith("550 5.7.1 [SUPPRESSED] ann@far.test is on your suppression list"), refused)
+        error = self.check_error(self.post(LETTER | {"to": "ann@far.test"}), 422, "suppressed", "to")
+        self.assertRegex(error["reference"], r"\A[0-9a-f]{20}\Z")
 
     def test_too_large(self) -> None:
         """A message that comes out larger than is taken is 413, in SMTP's words."""
