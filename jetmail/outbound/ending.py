@@ -104,7 +104,16 @@ class Endings:
                 events = (attempt, ("hold", '{"by":"queue","reason":"content"}')) if held else (attempt, *_downgrade(outcome))
                 attempted.append(
                     Attempted(
-                        due.id, due.message_id, now, Status.QUEUED, outcome.reason, str(outcome.reply), next_attempt, held, notified, events,
+                        due.id,
+                        due.message_id,
+                        now,
+                        Status.QUEUED,
+                        outcome.reason,
+                        str(outcome.reply),
+                        next_attempt,
+                        held,
+                        notified,
+                        events,
                         counted=outcome.counted,
                     )  # fmt: skip
                 )
@@ -147,16 +156,28 @@ class Endings:
     def _reports(
         self, now: float, item: Item, content: Content | None, failed: list[tuple[Due, Outcome]], late: list[tuple[Due, Outcome]],
         relayed: list[tuple[Due, Outcome]], until: float,
-    ) -> tuple[tuple[NewMessage, ...], list[tuple[str, str]]]:  # fmt: skip
+    ) -> tuple[tuple[NewMessage, ...], list[_Told]]:  # fmt: skip
+        facts, reporter = item.facts, self._reporter
         made = (
-            ("failed", self._reporter.failure(now, item.facts, content, failed) if failed else None),
-            ("delayed", self._reporter.delay(now, item.facts, content, late, until) if late else None),
-            ("relayed", self._reporter.success(now, item.facts, content, relayed) if relayed else None),
+            (
+                "failed",
+                reporter.failure(now, facts, content, failed) if failed else None,
+                (due for due, _ in failed if bounce.wants_failure(facts, due)),
+            ),
+            (
+                "delayed",
+                reporter.delay(now, facts, content, late, until) if late else None,
+                (due for due, _ in late if bounce.wants_delay(facts, due)),
+            ),
+            (
+                "relayed",
+                reporter.success(now, facts, content, relayed) if relayed else None,
+                (due for due, outcome in relayed if bounce.wants_success(facts, due, outcome)),
+            ),
         )
-        told = [
-            ("report", json.dumps({"action": action, "uid": report.uid, "to": item.facts.sender})) for action, report in made if report is not None
-        ]
-        return tuple(report for _, report in made if report is not None), told
+        reports = [(action, report, next(about).id) for action, report, about in made if report is not None]
+        told = [_Told(first, ("report", _as_json({"action": action, "uid": report.uid, "to": facts.sender}))) for action, report, first in reports]
+        return tuple(report for _, report, _ in reports), told
 
 
 def _final(
@@ -169,11 +190,18 @@ def _final(
     )  # fmt: skip
 
 
-def _with_events(attempted: list[Attempted], told: list[tuple[str, str]]) -> tuple[Attempted, ...]:
-    """Reports stand in the timeline of the message once, with its first recipient."""
-    if told and attempted:
-        attempted[0] = attempted[0]._replace(events=(*attempted[0].events, *told))
-    return tuple(attempted)
+class _Told(NamedTuple):
+    """A report's event, and the first delivery that the report is about."""
+
+    delivery_id: int
+    event: tuple[str, str]
+
+
+def _with_events(attempted: list[Attempted], told: list[_Told]) -> tuple[Attempted, ...]:
+    """Reports stand in the timeline of the message once, with the first recipient they are about."""
+    if not told:
+        return tuple(attempted)
+    return tuple(one._replace(events=(*one.events, *(each.event for each in told if each.delivery_id == one.id))) for one in attempted)
 
 
 def with_event(ended: Ended, kind: str, detail: Mapping[str, str]) -> Ended:

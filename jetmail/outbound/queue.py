@@ -29,7 +29,7 @@ from zope.interface import implementer
 from jetmail.errors import ContentMissingError, StoreError
 from jetmail.interfaces import IContentStore, IDatabase, IEntropy, IQueueDoor
 from jetmail.mail.outcome import Outcome
-from jetmail.outbound import schedule
+from jetmail.outbound import schedule, telling
 from jetmail.outbound.bounce import Reporter
 from jetmail.outbound.ending import MISSING, Endings, Strikes, with_event
 from jetmail.outbound.gate import Find, Gate, heard
@@ -398,6 +398,7 @@ class Queue(Service):
         if turn is not Turn.NONE and site is not None:
             ended = with_event(ended, "cooled" if turn is Turn.COOLED else "eased", {"site": site.name, "reply": site.reply})
             self._parking.turned(site, turn, lane)
+        telling.ended(item, outcomes, ended)
         self._recorder.finished(Finished(lane, ended.attempted, ended.reports))
         if ended.due is not None:
             self._lookout.at(max(ended.due, lane.not_before))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from jetmail.errors import ContentMissingError
 from jetmail.mail.outcome import Outcome, Result
-from jetmail.outbound import bounce
+from jetmail.outbound import bounce, telling
 from jetmail.outbound.ending import FAULT, Ended, Endings
 from jetmail.outbound.lane import Item, Lane
 from jetmail.outbound.recorder import Finished, Recorder
@@ -65,5 +65,7 @@ class Returns:
         except ContentMissingError:
             pass
         self._window.count(lane, (due.id,))
-        ended = end(Item(facts, (due,), None, False), content)
+        item = Item(facts, (due,), None, False)
+        ended = end(item, content)
+        telling.returned(item, ended)
         self._recorder.finished(Finished(lane, ended.attempted, ended.reports))
