@@ -13,6 +13,7 @@ from jetmail.mail.reply import Reply
 from tests.fuzz.mutation import SEPARATOR
 from tests.fuzz.target import files, letters, target
 from tests.mail.test_dsn import report
+from tests.mail.test_sevenzip import ALL as SEVEN_ZIPS
 from tests.rules.checks.test_attachments import packed
 
 FIELDS = (
@@ -229,7 +230,7 @@ def _archives() -> list[bytes]:
     )
     heads = [each[1] + bytes(300) for each in filetype._SIGNATURES]
     pdf = b"%PDF-1.4\n1 0 obj<</OpenAction<</S/JavaScript/JS(app.alert(1))>>/URI(http://x)/Launch>>\nendobj"
-    return [plain, nested, gzip.compress(plain), buffer.getvalue(), rar5, rar, cab, pdf, *heads]
+    return [plain, nested, gzip.compress(plain), buffer.getvalue(), rar5, rar, cab, pdf, *SEVEN_ZIPS, *heads]
 
 
 @target(

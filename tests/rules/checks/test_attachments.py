@@ -16,14 +16,22 @@ from jetmail.rules.attachments import AttachmentPolicy, parse
 from jetmail.rules.checks.attachment_policy import AttachmentRule
 from jetmail.rules.rule import NoOptions
 from jetmail.rules.verdict import NO_OPINION, Action
+from tests.mail.test_sevenzip import PACKED as SEVEN_ZIP
 from tests.rules import samples
 from tests.rules.checks.judging import parts, symbols
 
 PE = b"MZ" + b"\0" * 58 + struct.pack("<L", 64) + b"PE\0\0" + b"x" * 200
 LNK = b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0\x46" + b"\0" * 60
+WORKBOOK = "Workbook".encode("utf-16-le")
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600
 PDF = b"%PDF-1.7\n1 0 obj << /Type /Catalog >> endobj\n"
 TEXT = "Content-Type: text/plain\r\n\r\nPlease see the attached file, and tell me what you think of it when you have read it."
+
+
+def sheet(name: bytes, kind: int, state: int = 0) -> bytes:
+    """What a workbook of Excel 97 to 2003 says of one of its sheets (BoundSheet8): kind 0 has cells, 1 macros, 2 a chart."""
+    body = struct.pack("<LBBBB", 0x1234, state, kind, len(name), 0) + name
+    return struct.pack("<HH", 0x85, len(body)) + body
 
 
 def packed(**files: bytes) -> bytes:
@@ -84,6 +92,8 @@ def letter(content: bytes, name: str, kind: str = "application/octet-stream") ->
         (b"{\\rtf1 {\\object\\objdata 0105}}", "plan.rtf", "ATTACHMENT_OBJECT"),
         (packed(**{"[Content_Types]__xml": b"x", "word/_rels/settings__xml__rels":
                    b'<Relationship Type="x/attachedTemplate" Target="https://x.example/t.dotm"/>'}), "plan.docx", "ATTACHMENT_REMOTE"),
+        (OLE + WORKBOOK + sheet(b"Macro1", 1), "plan.xls", "ATTACHMENT_MACRO"),
+        (OLE + WORKBOOK + sheet(b"Sheet1", 0) + sheet(b"Hidden", 1, state=2), "plan.xls", "ATTACHMENT_MACRO"),
         (OLE + "EncryptedPackage".encode("utf-16-le"), "plan.docx", "ATTACHMENT_LOCKED"),
         (b"<html><p>Hello</p></html>", "page.html", "ATTACHMENT_PAGE"),
         (b"<html><form><input type=password></form></html>", "page.html", "ATTACHMENT_PAGE_TRAP"),
@@ -104,6 +114,8 @@ def letter(content: bytes, name: str, kind: str = "application/octet-stream") ->
         (packed(inner__zip=packed(a__txt=b"x")), "files.zip", "ARCHIVE_NESTED"),
         (packed(a__zip=packed(b__zip=packed(c__zip=packed(d__zip=packed(e__txt=b"x"))))), "files.zip", "ARCHIVE_DEEP"),
         (tarred("setup.exe", PE), "files.tar.gz", "ARCHIVE_PROGRAM"),
+        (SEVEN_ZIP, "files.7z", "ARCHIVE_PROGRAM"),
+        (SEVEN_ZIP, "files.7z", "ARCHIVE_DOUBLE_EXTENSION"),
         (locked(report__pdf=b"x"), "files.zip", "ARCHIVE_LOCKED"),
         (packed(zeros__bin=b"\0" * (60 << 20)), "files.zip", "ARCHIVE_BOMB"),
         (packed(a__txt=b"x")[:40], "files.zip", "ARCHIVE_BROKEN"),
@@ -122,6 +134,7 @@ def test_files(content: bytes, name: str, symbol: str) -> None:
         (packed(report__pdf=PDF, notes__txt=b"x"), "files.zip"),
         (packed(**{"[Content_Types]__xml": b"x", "word/document__xml": b"x"}), "plan.docx"),
         (OLE, "plan.xls"),
+        (OLE + WORKBOOK + sheet(b"Sheet1", 0) + sheet(b"Chart1", 2), "plan.xls"),
         (b"a;b;c\r\n1;2;3\r\n", "table.2023.csv"),
         (b"diff --git a/x b/x\n", "fix.patch"),
         (b"#!/bin/sh\necho\n", "run.sh"),
