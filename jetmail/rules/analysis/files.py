@@ -66,8 +66,8 @@ _OLE_MARKS = (
     (_wide("Equation Native"), "object"),
     (_wide("Ole10Native"), "object"),
 )
-# A sheet of a workbook whose cells are a program: macros of Excel 4, which need no VBA (BIFF 8, BoundSheet8: size, where it is, visible or not, kind 1,
-# length and form of its name).
+# A sheet of a workbook whose cells are a program: macros of Excel 4, which need no VBA. BIFF 8, BoundSheet8: size, where it is, visible or not,
+# kind 1, length and form of its name.
 _MACRO_SHEET = re.compile(rb"\x85\0[\x08-\x48]\0.{4}[\0-\x02]\x01[\x01-\x1f][\0\x01]", re.DOTALL)
 _OLE_PROGRAM = (_wide("\u4840"), b"Installation Database", b"Windows Installer")
 
