@@ -84,7 +84,7 @@ def told(problem: Problem) -> Answer:
 
 
 def make_api(options: ApiOptions, services: ApiServices) -> tuple[ApiSite, Messages]:
-    """-> (the factory to listen with, the messages whose `drain` is to be waited for)."""
+    """-> (the factory to listen with, the messages whose work is to be waited for)."""
     app = Klein()
     guard = ProblemGuard(app, services.clock, options.answer_timeout, services.make_reference)
     keys = Keys(services.db, services.wall)
@@ -147,7 +147,7 @@ class ApiPort:
             await maybeDeferred(self._open.stopListening)
             self._site.close()
             with contextlib.suppress(TimeoutError):
-                await self._messages.drain().addTimeout(self._grace, self._reactor)
+                await self._messages.underway.drain().addTimeout(self._grace, self._reactor)
             self._site.close()  # what was answered meanwhile
 
 

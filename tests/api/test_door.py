@@ -300,7 +300,7 @@ class DamagedTests(ApiTestCase):
             self.house.clock.advance(30)
         self.assertLessEqual({b"202", b"400", b"401", b"404"}, codes)
         self.assertEqual([code for code in codes if code >= b"500"], [])
-        self.assertEqual((self.site.connections, self.messages._budget.held, self.messages._running, self.house.queue.reserved), (0, 0, set(), 0))
+        self.assertEqual((self.site.connections, self.messages._budget.held, len(self.messages.underway), self.house.queue.reserved), (0, 0, 0, 0))
         self.assertEqual(self.flushLoggedErrors(), [])
 
 

@@ -140,7 +140,7 @@ class SendTests(ApiTestCase):
         wire.send(self.head("POST", "/v1/messages", Content_Type="application/json", Content_Length=str(len(body)), Idempotency_Key="k") + body)
         wire.close()
         self.check_error(self.post(Idempotency_Key="k"), 409, "conflict")
-        drained = self.messages.drain()
+        drained = self.messages.underway.drain()
         self.assertNoResult(drained)
         self.house.db.commit()
         self.successResultOf(drained)

@@ -4,19 +4,19 @@ Promises
 - 202 is said after the commit that holds the message. Every message goes through interfaces.IHandIn, and so through all that SMTP's go through; its
   refusals are told in SMTP's words.
 - With an Idempotency-Key the same request does its work once within a day, whatever breaks when (actions.idempotency).
-- A client that leaves, or that is told 503 because it took too long, changes nothing: what was complete is worked off. `drain` waits for it.
+- A client that leaves, or that is told 503 because it took too long, changes nothing: what was complete is worked off (api.underway).
 - JSON of any size is read and made into MIME off the reactor when it is large, and a batch gives others their turn between two messages.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, cast
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -30,6 +30,7 @@ from jetmail.api.intake import Body, Gathered, HandLike, Nothing, Streamed, too_
 from jetmail.api.limits import Budget
 from jetmail.api.options import ApiOptions
 from jetmail.api.problem import Problem, invalid, later, of_reply
+from jetmail.api.underway import Underway
 from jetmail.api.v1 import letters
 from jetmail.api.v1.letters import Order
 from jetmail.errors import ConflictError, UsageError
@@ -68,7 +69,7 @@ class Messages:
         self._sending = sending
         self._options = options
         self._budget = Budget(options.json_memory)
-        self._running: set[Deferred[Any]] = set()
+        self.underway = Underway()
 
     # bodies
 
@@ -103,23 +104,19 @@ class Messages:
 
     def send(self, request: ApiRequest) -> Deferred[Answer]:
         """POST /v1/messages"""
-        return self._shielded(self._send(request))
+        return self.underway.run(self._send(request))
 
     def send_raw(self, request: ApiRequest) -> Deferred[Answer]:
         """POST /v1/messages/raw"""
-        return self._shielded(self._send_raw(request))
+        return self.underway.run(self._send_raw(request))
 
     def send_batch(self, request: ApiRequest) -> Deferred[Answer]:
         """POST /v1/messages/batch"""
-        return self._shielded(self._send_batch(request))
+        return self.underway.run(self._send_batch(request))
 
     async def show(self, request: ApiRequest, uid: str) -> Answer:
         """GET /v1/messages/{uid}"""
         return answer(_told(await messages.show(self._sending.db, _bearer(request.asker).actor, uid)))
-
-    def drain(self) -> Deferred[Any]:
-        """-> Deferred that fires when everything under way is done."""
-        return DeferredList([_after(each) for each in self._running], consumeErrors=True)
 
     async def _send(self, request: ApiRequest) -> Answer:
         with _Closing(request.take()) as body:
@@ -264,22 +261,6 @@ class Messages:
         )
         return Sender(sender, length, "8BITMIME", is_utf8), recipients
 
-    def _shielded(self, work: Coroutine[Any, Any, Answer]) -> Deferred[Answer]:
-        """The work, which goes on whoever stops waiting for it."""
-        running = Deferred.fromCoroutine(work)
-        self._running.add(running)
-        waiting: Deferred[Answer] = Deferred()
-
-        def done(result: Any) -> None:
-            self._running.discard(running)
-            if not waiting.called:
-                waiting.callback(result)
-            elif isinstance(result, BaseException):
-                log.error("a request nobody waits for failed", error=str(result))
-
-        running.addCallbacks(done, lambda failure: _fail(waiting, failure, lambda: self._running.discard(running)))
-        return waiting
-
 
 class Raw(Streamed):
     """With the claim of its key."""
@@ -378,23 +359,3 @@ def _told(shown: messages.Shown) -> dict[str, Any]:
         "sender": message.sender, "subject": message.subject, "message_id": message.message_id, "size": message.size, "reply": message.response,
         "deliveries": deliveries,
     }  # fmt: skip
-
-
-def _fail(waiting: Deferred[Answer], failure: Any, discard: Callable[[], None]) -> None:
-    discard()
-    if not waiting.called:
-        waiting.errback(failure)
-    elif not failure.check(Problem):
-        log.failure("a request nobody waits for failed", failure)
-
-
-def _after(running: Deferred[Any]) -> Deferred[None]:
-    """Fires with it, whatever it comes to, and leaves its result alone."""
-    waiting: Deferred[None] = Deferred()
-
-    def seen(result: Any) -> Any:
-        waiting.callback(None)
-        return result
-
-    running.addBoth(seen)
-    return waiting
