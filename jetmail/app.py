@@ -227,7 +227,7 @@ class Appliance(Service):
         if ensure_certificate(self.files, self.hostname, reactor.seconds()):
             self.log.warn("made a self-signed certificate for {hostname}: {path}", hostname=self.hostname, path=str(self.files.certificate))
         tls = ServerTls(self.files)
-        doors = building.doors(config, self.hostname, self.connections, self._make_receiver, self._make_reference, self._inherited, tls)
+        doors = building.doors(config, self.hostname, self.connections, self._make_receiver, self._make_reference, self._inherited, tls, login)
         self.listeners = Listeners(reactor, self.connections, list(doors))
         self.webhooks = building.webhooks(config, reactor, IDatabase(self.db), self.resolver, self.dialer, self.entropy, self.metrics)
         self.scheduler = Scheduler(

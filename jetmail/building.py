@@ -20,7 +20,7 @@ from jetmail.config import Config
 from jetmail.inbound.connections import Connections
 from jetmail.inbound.handin import HandIn
 from jetmail.inbound.listener import SmtpFactory, everywhere
-from jetmail.inbound.login import is_allowed_from
+from jetmail.inbound.login import DirectoryLogin, is_allowed_from
 from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Peer, origin, plain
 from jetmail.inbound.services import ReceiverServices
@@ -138,9 +138,9 @@ def api(
 
 def doors(
     config: Config, hostname: str, connections: Connections, make_receiver: Callable[[Peer], Receiver], make_reference: Callable[[], str],
-    inherited: Mapping[int, Sequence[int | None]], tls: ServerTls,
+    inherited: Mapping[int, Sequence[int | None]], tls: ServerTls, login: DirectoryLogin,
 ) -> Iterator[SmtpFactory]:  # fmt: skip
-    """One factory for each listener, or for each socket that was handed over for it."""
+    """One factory for each listener, or for each socket that was handed over for it. Where people sign in, `login` says who need not try."""
     smtp = config.smtp
     kinds = [each.kind for each in config.listeners]
     for index, listener in enumerate(config.listeners):
@@ -156,4 +156,5 @@ def doors(
         options = ListenerOptions(name, listener.kind, listener.address, listener.port, None, listener.proxy_from, smtp.greeting_delay)
         for number, fd in enumerate(inherited.get(listener.port, [None])):
             door = replace(options, fd=fd, name=options.name if not number else f"{options.name}-{number + 1}")
-            yield SmtpFactory(door, session, connections, make_receiver, make_reference, tls)
+            welcome = {} if listener.kind == "mx" else {"is_welcome": login.is_welcome}
+            yield SmtpFactory(door, session, connections, make_receiver, make_reference, tls, **welcome)

@@ -54,6 +54,11 @@ class Attempts:
         home, provider = origin(address), network(address)
         return sum(self._count(key, now) for key in (f"address {home}", f"network {provider}", f"away {home}", f"away {provider}"))
 
+    def in_vain(self, address: str, now: float) -> float:
+        """The same of the address alone."""
+        home = origin(address)
+        return self._count(f"address {home}", now) + self._count(f"away {home}", now)
+
     def turned_away(self, address: str, now: float) -> None:
         """There was no place for an attempt. That makes nobody wait, but who comes often stands behind who comes seldom."""
         self._add((f"away {origin(address)}", f"away {network(address)}"), now)

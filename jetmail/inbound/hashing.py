@@ -49,8 +49,10 @@ class HashLine:
         """Whether somebody is asking that already."""
         return key in self._checks
 
-    def __len__(self) -> int:
-        return len(self._line)
+    @property
+    def is_pressed(self) -> bool:
+        """The line is half full."""
+        return 2 * len(self._line) >= self._waiting
 
     def matches(self, key: Key, encoded: str, password: str, weight: float) -> Deferred[bool | None]:
         """Whether the password is the encoded one; None: there was no place, it was lost to somebody with less `weight`, or it took too long. The

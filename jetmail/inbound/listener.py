@@ -44,6 +44,7 @@ class SmtpFactory:
         make_receiver: Callable[[Peer], Any],
         make_reference: Callable[[], str],
         tls: ServerTls | None = None,
+        is_welcome: Callable[[str], bool] = lambda address: True,
     ) -> None:
         if options.kind != session_options.kind:
             raise ValueError("listener and session options differ in kind")
@@ -55,6 +56,7 @@ class SmtpFactory:
         self.make_receiver = make_receiver
         self.make_reference = make_reference
         self.tls = tls
+        self.is_welcome = is_welcome  # before the first word, and before TLS
         self.proxies = Networks(options.proxy_from)
         self.log = Logger()
 

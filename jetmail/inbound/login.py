@@ -9,7 +9,8 @@ Promises
   app with an old password costs none either.
 - Hashing is off the reactor, at most `hashes` at a time, behind a line in which the same question stands once (inbound.hashing); who finds no place
   in it, and more than `waiting_per_address` of one address, are told 454. Who is remembered never stands in that line.
-- Failures make the next attempts wait (inbound.attempts), outside that line: guesses that wait take nobody's place.
+- Failures make the next attempts wait (inbound.attempts), outside that line: guesses that wait take nobody's place. While the line is half full,
+  connections from addresses whose attempts came to nothing are turned away before they cost a TLS handshake (`is_welcome`).
 
 RFC 4954 section 6 for 454; spec 7.12 for 535 without an enhanced code.
 """
@@ -44,6 +45,8 @@ WELCOME = Reply(235, "2.7.0", "Authentication successful")
 FAILED = Reply(535, "", "Authentication failed")  # spec 7.12: no enhanced code, to the letter
 IP_NOT_AUTHORIZED = Reply(535, "", "IP not authorized")
 BUSY = Reply(454, "4.7.0", "Temporary authentication failure, please try again later")
+
+MAX_IN_VAIN = 2.0
 
 _USERNAME = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -139,6 +142,10 @@ class DirectoryLogin:
         self._waiting[home] += 1
         checking = Deferred.fromCoroutine(self._check(candidate, encoded, digest, name, password, address, delay))
         return checking.addBoth(self._leave, home).addErrback(_left)
+
+    def is_welcome(self, address: str) -> bool:
+        """False for an address that has come in vain more than MAX_IN_VAIN times of late, while many wait."""
+        return not self._hashes.is_pressed or self._attempts.in_vain(address, self._clock.seconds()) <= MAX_IN_VAIN
 
     @property
     def waiting(self) -> int:

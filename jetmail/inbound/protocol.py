@@ -33,6 +33,7 @@ from jetmail.wire import send
 if TYPE_CHECKING:
     from jetmail.inbound.listener import SmtpFactory
 
+IN_VAIN = Reply(421, "4.7.0", "Too many sign-ins from your address that came to nothing, try again later")
 EARLY_TALKER = Reply(554, "5.5.1", "You spoke before the greeting")
 _NOT_YET: Any = object()
 _NOTICES = frozenset((Chunk, Abort))
@@ -260,6 +261,10 @@ class SmtpProtocol:
             self._say_and_close(refusal)
             return
         self._admitted = True
+        if not factory.is_welcome(peer.address):
+            factory.log.debug("connection refused", peer=peer.address, reply=str(IN_VAIN))
+            self._say_and_close(IN_VAIN)
+            return
         try:
             self._receiver = factory.make_receiver(peer)
         except Exception:

@@ -237,6 +237,20 @@ class LineTests(Case):
         self.assertEqual(self.successResultOf(owner).reply.code, 235)
         self.assertGreater(sum(not answer.called for answer in again), 25)
 
+    def test_in_vain_is_not_welcome(self) -> None:
+        """While many wait, an address that has come in vain need not begin; others may, and so may it when the line is short, or after a success."""
+        for _ in range(3):
+            self.login._attempts.failed("nobody", "10.9.9.9", self.house.clock.seconds())
+        self.assertTrue(self.login.is_welcome("10.9.9.9"))
+        self.hashing.holds = True
+        answers = [self.ask(f"nobody{number}", f"guess{number}", f"10.{number}.0.1") for number in range(51)]
+        self.assertEqual([self.login.is_welcome(address) for address in ("10.9.9.9", "10.9.9.8", HERE)], [False, True, True])
+        self.login._attempts.passed("app", "10.9.9.9", self.house.clock.seconds())
+        self.assertTrue(self.login.is_welcome("10.9.9.9"))
+        while self.hashing.waiting:
+            self.hashing.answer()
+        self.assertTrue(all(answer.called for answer in answers))
+
     def test_nobody_waits_for_ever(self) -> None:
         """Who has stood in line too long is told to come back."""
         self.hashing.holds = True

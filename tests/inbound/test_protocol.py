@@ -395,6 +395,17 @@ class Limits(ProtocolTestCase):
             first.lose()
             self.assertEqual(house.connect(same[1]).read()[:4], b"220 ")
 
+    def test_unwelcome(self) -> None:
+        """Whoever comes in vain is told so before the first word, and before TLS, where nobody could read it; it is counted like others."""
+        house = self.house(limits={"max_per_address": 1})
+        house.unwelcome.add("192.0.2.1")
+        wire = house.connect("192.0.2.1")
+        words = b"421 4.7.0 Too many sign-ins from your address that came to nothing, try again later\r\n"
+        self.assertEqual((wire.read(), wire.closed, house.receivers), (words, "lose", []))
+        wire.lose()
+        house.unwelcome.clear()
+        self.assertEqual(house.connect("192.0.2.1").read()[:4], b"220 ")
+
     def test_own_programs(self) -> None:
         """Loopback is only counted in all."""
         house = self.house(limits={"max_per_address": 1})

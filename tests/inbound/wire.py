@@ -203,6 +203,7 @@ class House:
         self.peers: list[Peer] = []
         self.answers = answers or {}
         self.wires: list[Wire] = []
+        self.unwelcome: set[str] = set()
         self.factory = SmtpFactory(
             ListenerOptions("door", kind, **listener),
             SessionOptions("mx.test", kind, tls_available=tls is not None, **(session or {})),
@@ -210,6 +211,7 @@ class House:
             self._make_receiver,
             lambda: "r3f",
             tls,
+            lambda address: address not in self.unwelcome,
         )
 
     def _make_receiver(self, peer: Peer) -> RecordingReceiver:
