@@ -125,8 +125,9 @@ class Gate:
         """It came and cannot go: its place is another's."""
         if lane.is_called:
             lane.is_called = False
-            if lane.site is not None:
-                lane.site.called -= 1
+            if (site := lane.site) is not None:
+                site.called -= 1
+                self.freed(site, self._now())
 
     def freed(self, site: Site, now: float) -> None:
         """There may be room: call those whose turn it is, or see to it that they are called when there is."""

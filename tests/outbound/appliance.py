@@ -122,11 +122,11 @@ class Appliance:
         self.options = options or QueueOptions()
         self.schedule = schedule
         self._numbers = count(1)
+        self._reports = count(1 << 60)
         self.queue = self.build()
 
     def build(self) -> Queue:
-        uids = (f"{number:020x}" for number in count(1 << 60))
-        reporter = Reporter(ReportOptions("mail.test"), lambda: next(uids), FakeEntropy(0.5))
+        reporter = Reporter(ReportOptions("mail.test"), lambda: f"{next(self._reports):020x}", FakeEntropy(0.5))
         self.sites = Sites(self.providers or Providers(), registered=lambda name: ".".join(name.split(".")[-2:]))
         return Queue(
             self.db, self.deliverer, self.files, self.schedule, self.clock, FakeEntropy(0.5), self.options, reporter, Logger("test"),  # type: ignore[arg-type]
@@ -140,7 +140,7 @@ class Appliance:
 
     def crash(self) -> None:
         """The process is gone: whatever was in memory is."""
-        for call in self.clock.getDelayedCalls():
+        for call in list(self.clock.getDelayedCalls()):
             call.cancel()
         self.deliverer.waiting.clear()
         self.queue = self.build()
