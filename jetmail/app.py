@@ -265,6 +265,7 @@ class Appliance(Service):
         self.api = building.api(
             config, reactor, self.services, self.directory, self.entropy, self.executor, self.metrics, self._make_reference, tls
         )  # fmt: skip
+        self.policies = building.policies(config, reactor, self.hostname, self.directory, self.metrics, self.files)
         self.site = make_site(WebOptions(brand=config.web.brand, hosts=tuple(config.web.hosts)), self._web_services())
 
     def _make_receiver(self, peer: Peer) -> Receiver:
@@ -339,6 +340,7 @@ class Appliance(Service):
             self._compose_on_disk()
             self.listeners.listen()
             self.api.listen()
+            self.policies.listen()
             if self.config.web.port:
                 self._pages = self.reactor.listenTCP(self.config.web.port, self.site, interface=self.config.web.address)
             host.give_to(self.config.state, self._owner)
@@ -379,6 +381,7 @@ class Appliance(Service):
 
     async def _stop(self) -> None:
         await self.api.stop()
+        await self.policies.stop()
         await self.listeners.stopService()
         await self.queue.stopService()
         self.pool.close()

@@ -1,5 +1,5 @@
 """Parts of the appliance that are made of many others: what leaves (`outgoing`), who is told of it (`webhooks`), the doors mail comes in by
-(`doors`, `api`). app.py calls each once, in the order it boots; nothing is kept here.
+(`doors`, `api`), what tells others that TLS is wanted (`policies`). app.py calls each once, in the order it boots; nothing is kept here.
 
 Raises ConfigError where a setting makes no sense to the room it is for.
 """
@@ -14,6 +14,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from jetmail import host, wiring
+from jetmail.actions.publishing import served
 from jetmail.actions.tokens import Bearers
 from jetmail.api.site import ApiPort, ApiServices, make_api
 from jetmail.config import Config
@@ -24,7 +25,7 @@ from jetmail.inbound.login import DirectoryLogin, is_allowed_from
 from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Peer, origin, plain
 from jetmail.inbound.services import ReceiverServices
-from jetmail.inbound.tls import ServerTls
+from jetmail.inbound.tls import CertificateFiles, ServerTls
 from jetmail.inbound.transaction import Receiver
 from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, IHandIn, IResolver
 from jetmail.jobs.webhooks import WebhookOptions, Webhooks
@@ -48,6 +49,7 @@ from jetmail.store.traffic.webhook_queue import Bounds
 from jetmail.suppressing import Suppressing
 from jetmail.web.door import is_loopback
 from jetmail.web.metrics import Metrics
+from jetmail.web.policies import PolicyOptions, PolicyPort, PolicySite
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,21 @@ def api(
     site, messages = make_api(wiring.api_options(config, receiving.hostname), services)
     is_plain = given.tls == "off" or is_loopback(given.address)
     return ApiPort(reactor, site, messages, given.address or everywhere(), given.port, None if is_plain else tls, config.smtp.stop_grace)
+
+
+def policies(config: Config, reactor: Any, hostname: str, directory: Directory, metrics: Metrics, files: CertificateFiles) -> PolicyPort:
+    """[web], the policies of our own domains"""
+    web = config.web
+
+    def policy_of(domain: str) -> str:
+        found = directory.served_policy(domain)
+        policy = directory.policy_for(domain) if found is not None else None
+        # A domain that is only claimed must not be spoken for.
+        return served(hostname.lower(), found).file if found is not None and policy is not None and policy.is_verified else ""
+
+    folder = config.path(web.policy_certificates) if web.policy_certificates else config.state / "tls"
+    site = PolicySite(PolicyOptions(), metrics, reactor, policy_of, origin)
+    return PolicyPort(reactor, site, web.policy_address, web.policy_port, ServerTls(files, folder=folder))
 
 
 def doors(

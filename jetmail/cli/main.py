@@ -22,8 +22,8 @@ from jetmail.errors import ConfigError, ConflictError, JetmailError, NotFoundErr
 
 FAMILIES = tuple(
     """
-    setup serve demo domain recipient alias filters attachments smtp_user token person sending suppression returns queue hold source quarantine log message
-    scan rule lockdown dkim transport webhook train stats
+    setup serve demo domain recipient alias filters attachments smtp_user token person sending suppression returns queue hold source
+    quarantine log message scan rule lockdown dkim transport mta_sts reports webhook train stats
     """.split()
 )
 # The server does not carry the other commands through its life: they are 4 MB.

@@ -1,4 +1,4 @@
-"""transport policies | sessions | report | publish: TLS towards other domains, and what they say about ours."""
+"""transport policies | sessions | send-reports | report | publish: TLS towards other domains, and what they say about ours."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def register(commands: Commands) -> None:
         ["transport sessions", "transport sessions --domain example.net"],
     )
     parser.add_argument("--domain", default="", metavar="DOMAIN", help="of this domain only")
+    parser = family.add(
+        "send-reports",
+        send_reports,
+        "send the TLS reports that are due now, without waiting for the hour they leave at",
+        ["transport send-reports", "transport send-reports --today"],
+        details="Those that domains want by HTTPS are left to the running jetmail.",
+    )
+    parser.add_argument("--today", action="store_true", help="also what was counted today until now")
     parser = family.add(
         "report",
         report,
@@ -72,6 +80,30 @@ def sessions(context: Context, arguments: argparse.Namespace) -> int:
         lambda row: (row["day"], row["domain"], row["policy"], row["host"], row["result"] or "success", row["sessions"]),
         "nothing was counted",
     )
+    return OK
+
+
+def send_reports(context: Context, arguments: argparse.Namespace) -> int:
+    """Now."""
+    from twisted.logger import Logger  # here, because no other command of the family sends anything
+
+    from jetmail import host
+    from jetmail.mailauth.suffixes import PublicSuffixes
+    from jetmail.offload import InlineExecutor, SystemEntropy
+    from jetmail.outbound.reporting import TlsReports
+    from jetmail.signatures import Signatures
+    from jetmail.store.directory.cache import Directory
+    from jetmail.store.keyfiles import KeyFiles
+
+    directory, keys = Directory(context.db), KeyFiles(context.config.state / "dkim")
+    signatures = Signatures(directory, keys, PublicSuffixes(), InlineExecutor(), context.seconds)
+    tls_reports = TlsReports(
+        context.db, context.resolver, None, context.config.server.hostname or host.full_hostname(), context.seconds,
+        lambda: f"{int(context.seconds() * 1000):011x}{SystemEntropy().token(5).hex()[:9]}", context.changed, Logger("jetmail.outbound.reporting"),
+        signatures.signed,
+    )  # fmt: skip
+    sent = settled(tls_reports.send_now(arguments.today))
+    context.show_one({"sent": sent}, [("sent", sent)])
     return OK
 
 

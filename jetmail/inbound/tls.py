@@ -2,7 +2,8 @@
 
 `ServerTls` is what a transport's startTLS is given. Every handshake looks at the modification time, size and inode of the files, so a renewed
 certificate serves the next connection without a restart; files that do not fit together (half written, key of another certificate) are logged once
-and the old pair stays. Clients that send a name (SNI) get the certificate configured for it, others and unknown names the default one.
+and the old pair stays. Clients that send a name (SNI) get the certificate configured for it, or the one in `folder/<name>.pem` (key, certificate and
+chain in one file), others and unknown names the default one.
 
 TLS 1.2 and newer; no compression, no renegotiation, no session cache.
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +34,9 @@ from jetmail.errors import ConfigError
 # Mail between strangers: whoever cannot do better still gets forward secrecy where possible; nothing broken, nothing anonymous.
 _CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:AESGCM:AES:!aNULL:!eNULL:!MD5:!DSS:!PSK:!SRP"
 _SELF_SIGNED_DAYS = 3_650
+
+_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9-]{1,63})+")  # nothing that leads out of a folder
+MAX_NAMES = 10_000
 
 State = tuple[tuple[int, int, int], ...]
 
@@ -73,10 +78,13 @@ class _Served:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTls:
-    """The certificates of this server. `by_name`: host name, or '*.domain' for one label, to files."""
+    """The certificates of this server. `by_name`: host name, or '*.domain' for one label, to files; `folder`: files that may come and go."""
 
-    def __init__(self, default: CertificateFiles, by_name: Mapping[str, CertificateFiles] | None = None) -> None:
+    def __init__(self, default: CertificateFiles, by_name: Mapping[str, CertificateFiles] | None = None, folder: Path | None = None) -> None:
         self.log = Logger()
+        self._folder = folder
+        self._in_folder: dict[str, _Served] = {}
+        self._broken: dict[str, State] = {}
         problems: list[str] = []
         self._default = self._load(default, problems)
         self._by_name = {name.lower(): self._load(files, problems) for name, files in (by_name or {}).items()}
@@ -110,9 +118,34 @@ class ServerTls:
 
     def _named(self, connection: SSL.Connection) -> None:
         name = (connection.get_servername() or b"").decode("ascii", "replace").lower().rstrip(".")
-        served = self._by_name.get(name) or self._by_name.get("*." + name.partition(".")[2])
+        served = self._by_name.get(name) or self._by_name.get("*." + name.partition(".")[2]) or self._from_folder(name)
         if served is not None:
             connection.set_context(served.refresh(self))
+
+    def _from_folder(self, name: str) -> _Served | None:
+        """The certificate of a file of that name, looked for at each handshake as long as there is none."""
+        if self._folder is None or not _NAME.fullmatch(name):
+            return None
+        if (served := self._in_folder.get(name)) is not None:
+            return served
+        path = self._folder / f"{name}.pem"
+        files = CertificateFiles(path, path)
+        try:
+            state = files.state()
+        except OSError:
+            return None
+        try:
+            if self._broken.get(name) == state:
+                return None
+            served = _Served(files, self)
+        except (OSError, SSL.Error) as error:
+            self._broken[name] = state
+            self.log.error("certificate cannot be read, the default one is shown", certificate=path, problem=_told(error))
+            return None
+        if len(self._in_folder) >= MAX_NAMES:
+            self._in_folder.clear()
+        self._in_folder[name] = served
+        return served
 
 
 def ensure_certificate(files: CertificateFiles, hostname: str, now: float) -> bool:

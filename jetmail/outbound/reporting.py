@@ -36,14 +36,15 @@ LAST_COUNTS = 600.0  # after midnight until yesterday's last sessions are in the
 
 
 class TlsReports:
-    """`post(url, octets)` sends a report over HTTPS: -> Deferred of why it failed, '' when it did not. `wake`: the queue has something to do.
+    """`post(url, octets)` sends a report over HTTPS: -> Deferred of why it failed, '' when it did not; without it such reports wait. `wake`: the
+    queue has something to do.
     `signed`: the message with our own DKIM signatures."""
 
     def __init__(
         self,
         db: IDatabase,
         resolver: IResolver,
-        post: Callable[[str, bytes], Deferred[str]],
+        post: Callable[[str, bytes], Deferred[str]] | None,
         hostname: str,
         wall: Callable[[], float],
         make_uid: Callable[[], str],
@@ -66,12 +67,17 @@ class TlsReports:
         """What is due. -> how many reports were sent."""
         return Deferred.fromCoroutine(self._send())
 
+    def send_now(self, today: bool = False) -> Deferred[int]:
+        """The same at any hour. `today`: also what this day has brought until now; the rest of it is another report."""
+        return Deferred.fromCoroutine(self._send_before(day_of(self._wall() + (DAY if today else 0.0))))
+
     async def _send(self) -> int:
         now = self._wall()
-        if now % DAY < self._delay:
-            return 0
+        return 0 if now % DAY < self._delay else await self._send_before(day_of(now))
+
+    async def _send_before(self, end: str) -> int:
         sent = 0
-        for day, domain in await self._db.search(transport.unreported, day_of(now), MAX_AT_ONCE):
+        for day, domain in await self._db.search(transport.unreported, end, MAX_AT_ONCE):
             sent += await self._about(day, domain)
         return sent
 
@@ -80,6 +86,8 @@ class TlsReports:
         if answer.is_temporary and day > day_of(self._wall() - GIVE_UP * DAY):
             return False
         wanted = tlsrpt.destinations(answer.records) if answer.kind is AnswerKind.FOUND else ()
+        if self._post is None and any(not tlsrpt.address(uri) for uri in wanted):
+            return False
         news: list[NewMessage] = []
         posts: list[str] = []
         octets = b""
@@ -96,10 +104,12 @@ class TlsReports:
                     news += self._message(report, octets, to)
                 else:
                     posts.append(uri)
-        accepted = await self._db.run(_sent, day, domain, news)
-        if accepted:
+        if not await self._db.run(_sent, day, domain, news):
+            return False
+        if news:
             self._wake()
         for uri in posts:
+            assert self._post is not None
             failed = await self._post(uri, octets)
             if failed:
                 self._log.info("the TLS report about {domain} was not taken by {uri}: {reason}", domain=domain, uri=uri, reason=failed)
@@ -126,7 +136,10 @@ class TlsReports:
         ]  # fmt: skip
 
 
-def _sent(conn: Connection, day: str, domain: str, news: list[NewMessage]) -> int:
-    """One transaction: the messages are there, the counters are not."""
-    transport.reported(conn, day, domain)
-    return len(messages.accept_all(conn, news)) if news else 0
+def _sent(conn: Connection, day: str, domain: str, news: list[NewMessage]) -> bool:
+    """One transaction: the messages are there, the counters are not. False: somebody else has sent it meanwhile."""
+    if not transport.reported(conn, day, domain):
+        return False
+    if news:
+        messages.accept_all(conn, news)
+    return True

@@ -116,6 +116,27 @@ def test_names(tmp_path: Path) -> None:
     assert {name: shown(tls, name) for name in names} == names
 
 
+def test_folder(tmp_path: Path) -> None:
+    """A file of the name that is asked for is shown as soon as it is there and whenever it changes; one that is broken leaves the default."""
+    folder = tmp_path / "names"
+    folder.mkdir()
+    tls = ServerTls(make(tmp_path, "mx.test"), folder=folder)
+
+    def put(name: str) -> None:
+        files = make(tmp_path, name)
+        (folder / "mta-sts.a.test.pem").write_bytes(files.key.read_bytes() + files.certificate.read_bytes())
+
+    assert shown(tls, "mta-sts.a.test") == "mx.test"
+    (folder / "mta-sts.a.test.pem").write_text("nothing")
+    assert [shown(tls, "mta-sts.a.test") for _ in range(2)] == ["mx.test"] * 2
+    put("first.test")
+    assert (shown(tls, "MTA-STS.a.test"), shown(tls, "mta-sts.b.test")) == ("first.test", "mx.test")
+    put("second.test")
+    assert shown(tls, "mta-sts.a.test") == "second.test"
+    (tmp_path / "outside.test.pem").write_bytes((folder / "mta-sts.a.test.pem").read_bytes())
+    assert [tls._from_folder(name) for name in ("../outside.test", "", "mta-sts", "a..test", "x" * 300 + ".test")] == [None] * 5
+
+
 def test_old_versions(tls: ServerTls) -> None:
     """TLS 1.2 is spoken, TLS 1.1 is not."""
     assert shown(tls, maximum_version=ssl.TLSVersion.TLSv1_2) == "mx.test"

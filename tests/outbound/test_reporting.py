@@ -9,8 +9,9 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from jetmail.interfaces import AnswerKind
+from jetmail.interfaces import Answer, AnswerKind, IResolver
 from jetmail.outbound.reporting import TlsReports
 from jetmail.store import migrations
 from jetmail.store.database import InlineDatabase
@@ -20,6 +21,18 @@ from tests.fakes import FakeResolver
 
 TODAY = 1_900_022_400.0  # 2030-03-18 00:00 UTC
 RECORD = ("_smtp._tls.a.test", "TXT")
+
+
+@implementer(IResolver)
+class SlowResolver:
+    """Has one answer, later."""
+
+    def __init__(self, answer: Deferred[Answer]) -> None:
+        self._answer = answer
+
+    def query(self, name: str, rdtype: str) -> Deferred[Answer]:
+        """See IResolver.query."""
+        return self._answer
 
 
 class ReportingTests(SynchronousTestCase):
@@ -102,6 +115,30 @@ class ReportingTests(SynchronousTestCase):
         self.now = TODAY + 5 * 3_600
         self.assertEqual(self.send(), 1)
         self.assertEqual(transport.unreported(self.db.connection, "9999", 10), [("2030-03-18", "a.test")])
+
+    def test_now(self) -> None:
+        """Somebody who asks for it has it sent at any hour, today's until now as well; what wants HTTPS is left to who can."""
+        self.count("2030-03-18", 9)
+        self.resolver.zone[RECORD] = [b"v=TLSRPTv1; rua=mailto:r@a.test"]
+        self.now = TODAY + 1
+        self.assertEqual(self.successResultOf(self.reports.send_now()), 1)
+        self.assertEqual(self.successResultOf(self.reports.send_now(today=True)), 1)
+        self.assertEqual((self.successResultOf(self.reports.send_now(today=True)), len(self.queued())), (0, 2))
+        self.count("2030-03-17")
+        self.resolver.zone[RECORD] = [b"v=TLSRPTv1; rua=mailto:r@a.test,https://a.test/r"]
+        mail_only = TlsReports(self.db, self.resolver, None, "us.test", lambda: self.now, self._uid, self._wake, Logger())
+        self.assertEqual(self.successResultOf(mail_only.send_now()), 0)
+        self.assertEqual(len(transport.unreported(self.db.connection, "9999", 10)), 1)
+
+    def test_two_at_once(self) -> None:
+        """A report that another process has sent meanwhile is not sent again."""
+        self.resolver.zone[RECORD] = [b"v=TLSRPTv1; rua=mailto:r@a.test,https://a.test/r"]
+        waiting: Deferred[Answer] = Deferred()
+        slow = TlsReports(self.db, SlowResolver(waiting), self._post, "us.test", lambda: self.now, self._uid, self._wake, Logger())
+        sending = slow.send_now()
+        self.assertEqual(self.send(), 1)
+        waiting.callback(Answer(AnswerKind.FOUND, (b"v=TLSRPTv1; rua=mailto:r@a.test,https://a.test/r",)))
+        self.assertEqual((self.successResultOf(sending), len(self.queued()), len(self.posted)), (0, 1, 1))
 
     def test_no_answer(self) -> None:
         """While DNS gives no answer the report waits, a few days."""

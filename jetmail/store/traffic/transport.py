@@ -90,9 +90,9 @@ def results(conn: Connection, day: str, domain: str, limit: int) -> list[ResultR
     return [ResultRow(day, domain, policy, tuple(json.loads(quoted)), host, result, sessions) for policy, quoted, host, result, sessions in rows]
 
 
-def reported(conn: Connection, day: str, domain: str) -> None:
-    """It is sent, or nobody wants it."""
-    conn.execute("DELETE FROM tls_results WHERE day = ? AND domain = ?", (day, domain))
+def reported(conn: Connection, day: str, domain: str) -> bool:
+    """It is sent, or nobody wants it. -> whether there was anything."""
+    return conn.execute("DELETE FROM tls_results WHERE day = ? AND domain = ?", (day, domain)).rowcount > 0
 
 
 def counted(conn: Connection, domain: str, limit: int) -> list[ResultRow]:
