@@ -121,7 +121,7 @@ class Appliance(Service):
         config, reactor = self.config, self.reactor
         self.metrics = Metrics(CollectorRegistry())
         self.entropy = IEntropy(SystemEntropy())
-        self.executor = ThreadExecutor(reactor, config.server.workers)
+        self.executor = ThreadExecutor(reactor, config.server.workers, config.submission.hashes)
         self.db = Database(str(config.database), reactor, self.metrics.committed)
         self.directory = Directory(self.db, reactor.seconds)
         self._spool_options = SpoolOptions(str(config.state / "spool"), config.store.min_free)
@@ -201,7 +201,7 @@ class Appliance(Service):
             lockdown=LockdownCheck(self.resolver, suffixes, reactor), suppressing=self.suppressing,
         )  # fmt: skip
         login = DirectoryLogin(
-            self.directory, IExecutor(self.executor), reactor, self.entropy.token(32), wiring.login_options(config), on_login=self.activity.seen
+            self.directory, self.executor.patient, reactor, self.entropy.token(32), wiring.login_options(config), on_login=self.activity.seen
         )
         self.services = ReceiverServices(
             hostname=self.hostname,

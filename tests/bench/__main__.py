@@ -6,6 +6,7 @@
     bin/bench relay --peer other=127.0.0.1:2626 --sink-port 2526
     bin/bench filtered --postfix-rspamd              14 KB through the whole filter to a sink, next to Postfix with rspamd; CPU by stage
     bin/bench submission --postfix                   AUTH and STARTTLS on each connection, next to a private Postfix with Dovecot's SASL
+    bin/bench stuffing                               200 guesses a second at passwords: what becomes of mail and of people
     bin/bench queue                                  100,000 queued: seconds until ready, memory
     bin/bench idle                                   memory at rest, per connection, with 50 x 25 MB in flight
     bin/bench classifier FOLDER|INDEX                ranking, held ham and missed spam of a labelled stream, learnt one by one
@@ -24,7 +25,7 @@ import tempfile
 from pathlib import Path
 
 from jetmail.errors import JetmailError
-from tests.bench import backlog, classifier, filtered, idle, machine, submission, traffic
+from tests.bench import backlog, classifier, filtered, idle, machine, stuffing, submission, traffic
 from tests.bench.figures import Aim
 from tests.bench.loading import Lied
 
@@ -34,7 +35,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON object instead of a report")
     common.add_argument("--strict", action="store_true", help="exit 3 when an aim is missed")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="accept|relay|filtered|submission|queue|idle|classifier")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="accept|relay|filtered|submission|stuffing|queue|idle|classifier")
     for verb, text in (("accept", "until the last durable 250"), ("relay", "until the last message is in the sink")):
         traffic_verb = verbs.add_parser(verb, parents=[common], help=text)
         traffic_verb.add_argument("--sessions", type=int, default=20)
@@ -61,9 +62,17 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     users.add_argument("--messages", type=int, default=2000)
     users.add_argument("--rounds", type=int, default=5)
     users.add_argument("--size", type=int, default=4096, help="octets of a message")
-    users.add_argument("--road", action="store_true", help="the chain without its opinion of content, as a plain mail server is")
+    users.add_argument("--shipped", action="store_true", help="the chain as it ships, the whole filter in it; the peer filters nothing")
     users.add_argument("--postfix", action="store_true", help="start a private Postfix with Dovecot's SASL and measure it in turn (root)")
     users.add_argument("--peer-hash", choices=("plain", "argon2id"), default="plain", help="how the peer keeps the password (plain: it pays no hash)")
+    guessed = verbs.add_parser("stuffing", parents=[common], help="guesses at passwords while mail flows")
+    guessed.add_argument("--attempts", type=float, default=200.0, help="guesses a second")
+    guessed.add_argument("--seconds", type=float, default=25.0, help="for so long")
+    guessed.add_argument("--before", type=float, default=10.0, help="seconds of mail without guesses, to compare with")
+    guessed.add_argument("--addresses", type=int, default=1000, help="they come from, 127.0.x.y")
+    guessed.add_argument("--mail-rate", type=float, default=50.0, help="messages a second to the MX")
+    guessed.add_argument("--user-rate", type=float, default=2.0, help="messages a second of a user who is known")
+    guessed.add_argument("--fresh", type=int, default=10, help="users who have not signed in since the start")
     queue = verbs.add_parser("queue", parents=[common], help="restart with a backlog")
     queue.add_argument("--queued", type=int, default=100_000)
     queue.add_argument("--size", type=int, default=4096)
@@ -94,6 +103,9 @@ def main(words: list[str] | None = None) -> int:
         elif options.verb == "submission":
             result = submission.run(options)
             lines = submission.told(result)
+        elif options.verb == "stuffing":
+            result = stuffing.run(options)
+            lines = stuffing.told(result)
         elif options.verb == "queue":
             result = backlog.run(options)
             lines = backlog.told(result)

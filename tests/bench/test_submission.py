@@ -16,7 +16,7 @@ from tests.bench.submission import Certificate, Submission
 
 def test_report() -> None:
     """Rounds, medians, processor time and the ratio of neighbours; how each side keeps the password is said."""
-    options = argparse.Namespace(messages=100, size=4096, sessions=20, road=False, rounds=2, peer_hash="plain")
+    options = argparse.Namespace(messages=100, size=4096, sessions=20, shipped=True, rounds=2, peer_hash="plain")
     ours = [{"rate": 400.0, "cpu_ms": 1.8, "loader_ms": 1.0}, {"rate": 500.0, "cpu_ms": 2.0, "loader_ms": 1.0}]
     theirs = [{"rate": 200.0, "cpu_ms": 3.6, "loader_ms": 1.0}, {"rate": 500.0, "cpu_ms": 3.6, "loader_ms": 1.0}]
     result = submission.report(options, {"jetmail": ours, "postfix+dovecot": theirs})
@@ -32,7 +32,7 @@ def test_missing_peer_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     class Nothing:
         name, submission_port = "jetmail", 0
 
-        def __init__(self, *_: object) -> None: ...
+        def __init__(self, *_: object, **__: object) -> None: ...
         def start(self) -> None: ...
         def stop(self) -> None: ...
 
