@@ -30,6 +30,7 @@ from jetmail.outbound.window import Window
 
 FINDING = 50  # look-ups at once
 UNFOUND = 500  # lanes that may wait for one before no more are taken from the store
+LEFT = 50_000  # destinations remembered so that looks pass them by
 WAITING = 200  # lanes in line at one site
 KNOWN_NAMED = 30.0  # seconds the site of a destination that the configuration names is believed
 KNOWN_MX = 300.0  # the same for one found by MX
@@ -72,6 +73,7 @@ class Gate:
         self._pump = pump
         self._look_soon = look_soon
         self._closed = closed
+        self.left: dict[str, Site] = {}  # destinations whose mail was left in the store, and the site that was full or closed
         self._finding = 0
         self._unfound: deque[Lane] = deque()
         self._alarms: list[tuple[float, int, Site]] = []
@@ -106,11 +108,19 @@ class Gate:
             return True
         elif not lane.waiting and (site.is_starved or len(site.waiting) >= WAITING):
             site.is_starved = True  # its mail is in the store, and a look takes it up again
+            self.leave(lane)
             return False
         else:
             site.waiting.append(lane)
         lane.is_ready = True
         return False
+
+    def leave(self, lane: Lane) -> None:
+        """Its mail stays in the store for the sake of its site; the lane itself may be forgotten meanwhile."""
+        if lane.site is not None and not lane.is_down:
+            if len(self.left) >= LEFT:
+                self.left.clear()
+            self.left[lane.name] = lane.site
 
     def line_up(self, lane: Lane, now: float) -> None:
         """A lane with due mail in the store, which it reads when it is its turn."""

@@ -158,6 +158,11 @@ class Lane:
             return self.not_before
         return max(self.not_before, self.site.closed_until)
 
+    def may_lead_elsewhere(self, now: float) -> bool:
+        """All that closes it is that its site is suspended, and where it leads was asked long ago."""
+        site = self.site
+        return site is not None and site.suspended and now >= self.site_until and now >= self.not_before and not self.suspended
+
     def is_held_back(self, now: float) -> bool:
         """Fresh mail for it would only have to wait."""
         site = self.site

@@ -215,15 +215,15 @@ class Lookout:
         rows = self._db.read(lanes.following, self._cursor, SLICE)
         for name, due in rows:
             if due <= now:
-                lane = self._window.lane(name)
-                if not lane.is_closed(now):
-                    if self._window.room <= 0 or self._gate.is_full:
-                        self.is_starved = True
-                        break
-                    self._take(lane, now)
-                elif not lane.suspended:
-                    self._soonest = min(self._soonest, lane.opens)
-                    self._parking.behind(lane)
+                if not self._is_left(name, now):
+                    lane = self._window.lane(name)
+                    if not lane.is_closed(now) or lane.may_lead_elsewhere(now):
+                        if self._window.room <= 0 or self._gate.is_full:
+                            self.is_starved = True
+                            break
+                        self._take(lane, now)
+                    elif not lane.suspended:
+                        self._wait_for(lane)
             elif (known := self._window.lanes.get(name)) is None or not known.suspended:
                 self._soonest = min(self._soonest, due)
             self._cursor = name
@@ -242,29 +242,51 @@ class Lookout:
         self._pump()
         self._ended(now)
 
+    def _is_left(self, name: str, now: float) -> bool:
+        """Its site was full or closed when it was met last, and still is: then nothing is made or looked up for it."""
+        site = self._gate.left.get(name)
+        if site is None:
+            return False
+        if site.suspended:
+            del self._gate.left[name]  # it may lead elsewhere by now
+            return False
+        if site.is_closed(now):
+            self._soonest = min(self._soonest, site.closed_until)
+            return True
+        if self._is_refused(site, name):
+            return True
+        del self._gate.left[name]
+        return False
+
+    def _is_refused(self, site: Site, name: str) -> bool:
+        """There is no place in line, or it is the turn of others."""
+        if name < site.turn_of:
+            self._skipped.add(site)
+        elif len(site.waiting) < WAITING:
+            return False
+        elif site.refused_in != self._looks:
+            site.refused_in, site.turn_of = self._looks, name
+        site.is_starved = True
+        return True
+
+    def _wait_for(self, lane: Lane) -> None:
+        self._soonest = min(self._soonest, lane.opens)
+        self._parking.behind(lane)
+        self._gate.leave(lane)
+
     def _take(self, lane: Lane, now: float) -> None:
         if now >= lane.site_until and not self._gate.is_found(lane, now):
             lane.more = True
             return
         site = lane.site
         if lane.is_closed(now):
-            self._soonest = min(self._soonest, lane.opens)
-            self._parking.behind(lane)
-            return
-        if site is None or not (site.rate > 0 or site.is_pressed(now)):
+            self._wait_for(lane)
+        elif site is None or not (site.rate > 0 or site.is_pressed(now)):
             self.fill(lane, now)
-            return
-        if not lane.is_ready:
-            if lane.name < site.turn_of:
-                site.is_starved = True
-                self._skipped.add(site)
-                return
-            if len(site.waiting) >= WAITING:
-                if site.refused_in != self._looks:
-                    site.refused_in, site.turn_of = self._looks, lane.name
-                site.is_starved = True
-                return
-        self._gate.line_up(lane, now)
+        elif not lane.is_ready and self._is_refused(site, lane.name):
+            self._gate.leave(lane)
+        else:
+            self._gate.line_up(lane, now)
 
     def _continue(self) -> None:
         self._turn = None

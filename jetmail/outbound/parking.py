@@ -23,6 +23,8 @@ from jetmail.outbound.window import Window
 from jetmail.store.traffic import deliveries, lanes, sites
 from jetmail.store.traffic.deliveries import COOLING
 
+TOLD = 2000  # destinations of one site that people are told of
+
 
 class Parking:
     """See the module. `look_at(when)` asks for a look at the store then."""
@@ -103,9 +105,10 @@ class Parking:
     def behind(self, lane: Lane) -> None:
         """A lane with mail waits for its site, which is closed: people are told, once."""
         site = lane.site
-        if site is None or lane.is_down or lane.told == site.epoch or not site.is_closed(self._now()):
+        if site is None or lane.is_down or lane.told == site.epoch or site.told >= TOLD or not site.is_closed(self._now()):
             return
         lane.told = site.epoch
+        site.told += 1
         state = site.state()
         self._recorder.behind(lane.name, replace(state, reply=f"the site {site.name} is suspended") if site.suspended else state)
 
@@ -128,8 +131,10 @@ class Parking:
         known = {state.name: state for state in self._db.read(sites.states)}
         for name in known:
             self._gate.sites.named(name)
+        self._gate.left.clear()
         for site in self._gate.sites:
             site.apply(known.get(site.name))
+            site.told = 0
             if site.is_closed(now):
                 self._close(site)
             self._gate.freed(site, now)

@@ -139,7 +139,8 @@ class Recorder:
         states, self._lanes = self._lanes, {}
         wake, self._wake = self._wake, {}
         sites, self._sites = self._sites, {}
-        behind, self._behind = self._behind, {}
+        names = list(self._behind)[:MAX_BATCH]
+        behind = {name: self._behind.pop(name) for name in names}
         settlement = Settlement(
             batch[0].attempted if len(batch) == 1 else tuple([one for item in batch for one in item.attempted]),
             tuple([report for item in batch for report in item.reports]),

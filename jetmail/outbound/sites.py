@@ -52,8 +52,8 @@ class Site:
 
     __slots__ = (
         "_interval", "_most", "_successes", "_tat", "called", "closed_until", "count", "epoch", "in_flight", "is_on_trial", "is_starved", "lanes",
-        "level", "limit", "name", "not_before", "preset", "rate", "recent", "refused_in", "reply", "since", "stepped", "suspended", "turn_of",
-        "waiting",
+        "level", "limit", "name", "not_before", "preset", "rate", "recent", "refused_in", "reply", "since", "stepped", "suspended", "told",
+        "turn_of", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, preset: Preset, most: int) -> None:
@@ -72,6 +72,7 @@ class Site:
         self.level = 0
         self.since: float | None = None
         self.not_before = 0.0
+        self.told = 0  # destinations that people were told wait for it
         self.closed_until = 0.0  # the same, and for ever while suspended
         self.reply = ""
         self.suspended = False
@@ -196,6 +197,7 @@ class Site:
         self._successes = 0
         self.recent = None
         self.is_on_trial = True
+        self.told = 0
         self._set_limits()
         how = f"{hits} of {of} attempts were" if of > 1 else "the attempt after the pause was"
         self.reply = f"cooled down: {how} told to slow down by {self.name}, last: {str(reply)[:MAX_REPLY]}"

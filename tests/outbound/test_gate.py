@@ -432,6 +432,48 @@ class Suspended(SynchronousTestCase):
         one.turn(3)
         self.assertEqual(len(one.deliverer.jobs), 3)
 
+    def test_moved_from_a_suspended_site(self) -> None:
+        """A destination that moves away from a provider that is suspended is delivered where it leads now."""
+        where = ["mx.big.test"]
+        one = appliance(find=lambda name: Best(where[0], 25, False)).boot()
+        sites.suspend(one.store.connection, "big", one.clock.seconds(), "ann", "")
+        one.queue.wake()
+        one.accept("a@demo.test")
+        one.turn(60)
+        self.assertEqual(len(one.deliverer.jobs), 0)
+        where[0] = "mx.other.test"
+        one.turn(KNOWN_MX + 300, 10)
+        self.assertEqual(len(one.deliverer.jobs), 1)
+
+
+class Crowd(SynchronousTestCase):
+    def test_tens_of_thousands_of_domains(self) -> None:
+        """Looks pass domains by whose provider has enough in hand: no look-up, no lane, no row for each of them again and again."""
+        asked: Counter[str] = Counter()
+
+        def find(name: str) -> Best:
+            asked[name] += 1
+            return Best("mx.big.test", 25, False)
+
+        one = appliance(find=find, per_minute=600)
+        for number in range(7_000):
+            one.fill(1, f"big{number:05}.test")
+        one.boot().turn(60, 1.0)
+        self.assertLessEqual(max(asked.values()), 2)
+        self.assertLessEqual(len(one.queue._window.lanes), 5200)
+        self.assertLessEqual(one.queue.figures().window, 30)
+        self.assertLessEqual(abs(one.count("status = 'delivered'") - 620), 25)
+        for number in range(7_000):
+            one.deliverer.answers[f"big{number:05}.test"] = SLOW
+        one.turn(30, 1.0)
+        self.assertEqual(one.queue.figures().cooling, 1)
+        self.assertLessEqual(one.store.connection.execute("SELECT count(*) FROM destinations").fetchone()[0], 2000)
+        one.deliverer.answers.clear()
+        one.turn(240, 2.0)
+        self.assertEqual(one.queue.figures().cooling, 0)
+        self.assertEqual(lanes.states(one.store.connection), [])
+        self.assertLessEqual(max(asked.values()), 12)
+
 
 class Plain(SynchronousTestCase):
     def test_default_terms(self) -> None:

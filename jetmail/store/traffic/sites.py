@@ -114,7 +114,7 @@ def troubles(conn: Connection, limit: int = 1000) -> list[Trouble]:
     """Destinations and sites that are down, cooling or suspended, by name, sites first. Counts what waits: give it to `search`."""
     rows = conn.execute(
         """SELECT 'site', s.name, s.level, NULL, s.suspended,
-                (SELECT count(*) FROM deliveries AS d JOIN destinations AS l ON l.name = d.destination
+                (SELECT count(*) FROM destinations AS l CROSS JOIN deliveries AS d ON d.destination = l.name
                     WHERE l.site = s.name AND d.status = 'queued' AND d.held = 0),
                 s.since, s.suspended_since, s.not_before, '', s.reply, '', s.suspended_by, s.suspended_reason FROM sites AS s
             UNION ALL SELECT 'destination', l.name, 0, l.down_since, l.suspended,
