@@ -21,8 +21,8 @@ from jetmail.mailauth import lockdown
 from jetmail.mailauth.lockdown import Standing
 from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.store.database import Connection
-from jetmail.store.directory import smtp_users
-from jetmail.store.directory.smtp_users import SmtpUser
+from jetmail.store.directory import principals
+from jetmail.store.directory.principals import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class ToPublish:
 def explain(
     db: IDatabase, actor: Actor, resolver: IResolver, suffixes: PublicSuffixes, name: str, *, user: str = "", address: str = ""
 ) -> Deferred[Explained]:
-    """What the domain says, and what it comes to for `user` (uuid or username) from the IP `address`. Without an address a user is judged by name
-    alone."""
+    """What the domain says, and what it comes to for `user` (uuid, username or a person's address) from the IP `address`. Without an IP a user is
+    judged by name alone."""
     return Deferred.fromCoroutine(_explain(db, actor, resolver, suffixes, name, user, address))
 
 
@@ -81,16 +81,17 @@ async def _explain(db: IDatabase, actor: Actor, resolver: IResolver, suffixes: P
             ipaddress.ip_address(address)
         except ValueError:
             raise UsageError("ip", f"{address!r} is no IP address") from None
-    known: dict[str, SmtpUser] = await db.search(_known, actor)
+    published = await lockdown.fetch(resolver, suffixes, domain)
+    wanted = (*(auth for record in published.records for auth in record.users), user)
+    known: dict[str, Named] = await db.search(_known, actor, wanted)
     names: tuple[str, ...] = ()
     if user:
         row = known.get(user.lower())
-        names = (row.uuid, row.username) if row is not None else (user,)  # who is not here may stand in a record all the same
-    published = await lockdown.fetch(resolver, suffixes, domain)
+        names = (row.uuid, row.name) if row is not None else (user,)  # who is not here may stand in a record all the same
     records = tuple(
         Stated(
             record.text,
-            tuple(Admitted(auth, row.username, row.uuid) if (row := known.get(auth)) is not None else Admitted(auth) for auth in record.users),
+            tuple(Admitted(auth, row.name, row.uuid) if (row := known.get(auth)) is not None else Admitted(auth) for auth in record.users),
             None if record.networks is None else tuple(str(network) for network in record.networks),
             record.problems,
         )
@@ -110,18 +111,19 @@ async def _explain(db: IDatabase, actor: Actor, resolver: IResolver, suffixes: P
 
 
 def record(db: IDatabase, actor: Actor, name: str, users: Iterable[str], *, networks: Iterable[str] = ()) -> Deferred[ToPublish]:
-    """The record that admits these users (uuid or username; printed as uuid, which does not change and tells nobody the name) from these networks."""
+    """The record that admits these users (uuid, username or a person's address; printed as uuid, which does not change and tells nobody the name)
+    from these networks."""
     return db.search(_record, actor, name, tuple(users), tuple(networks))
 
 
 def _record(conn: Connection, actor: Actor, name: str, users: tuple[str, ...], networks: tuple[str, ...]) -> ToPublish:
     domain = domain_name(name)
-    known = _known(conn, actor)
+    known = _known(conn, actor, users)
     uuids: dict[str, None] = {}
     for user in users:
         row = known.get(user.lower())
         if row is None:
-            raise NotFoundError(f"no such SMTP user: {user}")
+            raise NotFoundError(f"no such SMTP user or person: {user}")
         uuids[row.uuid] = None
     try:
         text = lockdown.record(uuids, networks)
@@ -141,10 +143,11 @@ def domain_name(text: str) -> str:
     return domain
 
 
-def _known(conn: Connection, actor: Actor) -> dict[str, SmtpUser]:
-    """The users the actor sees, by uuid and by name."""
-    found: dict[str, SmtpUser] = {}
-    for user in smtp_users.listing(conn):
-        if access.may(actor, access.SEE, Object(account_id=user.account_id)):
-            found[user.username.lower()] = found[user.uuid.lower()] = user
+def _known(conn: Connection, actor: Actor, texts: Iterable[str]) -> dict[str, Named]:
+    """Those of the uuids, names and addresses that are users or people the actor sees, by the text in lower case."""
+    found: dict[str, Named] = {}
+    for text in texts:
+        known = principals.named(conn, text.lower()) or principals.get(conn, text.lower())
+        if known is not None and access.may(actor, access.SEE, Object(account_id=known.account_id)):
+            found[text.lower()] = known
     return found

@@ -22,7 +22,7 @@ def register(commands: Commands) -> None:
         details="Looks at _jm.DOMAIN and the names above it, as a message would be judged. With --user the exit code is 1 for one who may not send.",
     )
     parser.add_argument("domain", metavar="DOMAIN", help="the domain mail is to be from")
-    parser.add_argument("--user", default="", metavar="USER", help="judge this SMTP user, by name or uuid")
+    parser.add_argument("--user", default="", metavar="USER", help="judge this SMTP user or person, by name, address or uuid")
     parser.add_argument("--ip", default="", metavar="ADDRESS", help="coming from this IP address")
     parser = family.add(
         "record",
@@ -32,7 +32,7 @@ def register(commands: Commands) -> None:
         details="Users are printed by uuid: it stays when the name changes, and it tells nobody the name.",
     )
     parser.add_argument("domain", metavar="DOMAIN", help="the domain to lock down")
-    parser.add_argument("--user", action="append", default=[], metavar="USER", help="SMTP user, by name or uuid; may be repeated; none: nobody")
+    parser.add_argument("--user", action="append", default=[], metavar="USER", help="an SMTP user or a person; may be repeated; none: nobody")
     parser.add_argument("--net", action="append", default=[], metavar="NETWORK", help="and only from this address or network; may be repeated")
 
 

@@ -55,9 +55,9 @@ class Attempts:
         return sum(self._count(key, now) for key in (f"address {home}", f"network {provider}", f"away {home}", f"away {provider}"))
 
     def in_vain(self, address: str, now: float) -> float:
-        """The same of the address alone."""
+        """The same of the address alone; there having been no place counts a quarter, because that is not the client's fault."""
         home = origin(address)
-        return self._count(f"address {home}", now) + self._count(f"away {home}", now)
+        return self._count(f"address {home}", now) + self._count(f"away {home}", now) / 4.0
 
     def turned_away(self, address: str, now: float) -> None:
         """There was no place for an attempt. That makes nobody wait, but who comes often stands behind who comes seldom."""

@@ -46,6 +46,17 @@ def test_explained(jetmail: CommandLine, zone: dict[tuple[str, str], Any]) -> No
     assert "SMTP user app" in text and "192.0.2.0/24" in text and "what means nothing here" in text
 
 
+def test_person(jetmail: CommandLine, zone: dict[tuple[str, str], Any]) -> None:
+    """People are admitted and explained like SMTP users, by address or uuid; the record has the uuid."""
+    jetmail.ok("domain", "add", "own.test", "--destination", "127.0.0.1:25", "--verified")
+    (person,) = jetmail.rows("person", "add", "ann@own.test")
+    (record,) = jetmail.rows("lockdown", "record", "own.test", "--user", "Ann@own.test")
+    assert record["value"] == f"v=jm1 auth={person['uuid']}"
+    zone["_jm.own.test", "TXT"] = [record["value"].encode()]
+    (told,) = jetmail.rows("lockdown", "check", "own.test", "--user", "ann@own.test")
+    assert (told["standing"], told["records"][0]["admits"][0]["username"]) == ("admitted", "ann@own.test")
+
+
 @pytest.mark.parametrize(
     ("words", "standing", "code"),
     [
@@ -76,7 +87,7 @@ def test_record(jetmail: CommandLine, zone: dict[tuple[str, str], Any]) -> None:
     [
         (("lockdown", "check", "[192.0.2.1]"), "domain: ", 2),
         (("lockdown", "check", "example.com", "--ip", "here"), "ip: ", 2),
-        (("lockdown", "record", "example.com", "--user", "nobody"), "no such SMTP user: nobody", 1),
+        (("lockdown", "record", "example.com", "--user", "nobody"), "no such SMTP user or person: nobody", 1),
         (("lockdown", "record", "example.com", "--user", "app", "--net", "here"), "net: ", 2),
     ],
 )

@@ -108,6 +108,10 @@ class Stage(House):
         else:
             self.write(domains.remove, name)
 
+    def do_rename(self, name: str, new: str) -> None:
+        """A user gets another name."""
+        self.write(smtp_users.save, replace(self.user(name), username=new))
+
     def do_grant(self, address: str, name: str) -> None:
         """Somebody may send as the address too."""
         self.write(sender_addresses.add, SenderAddress(address, self.uuid(name)))

@@ -247,6 +247,10 @@ class LineTests(Case):
         self.assertEqual([self.login.is_welcome(address) for address in ("10.9.9.9", "10.9.9.8", HERE)], [False, True, True])
         self.login._attempts.passed("app", "10.9.9.9", self.house.clock.seconds())
         self.assertTrue(self.login.is_welcome("10.9.9.9"))
+        for times in range(9):
+            self.assertTrue(self.login.is_welcome("10.9.9.9"), times)
+            self.login._attempts.turned_away("10.9.9.9", self.house.clock.seconds())
+        self.assertFalse(self.login.is_welcome("10.9.9.9"))
         while self.hashing.waiting:
             self.hashing.answer()
         self.assertTrue(all(answer.called for answer in answers))
