@@ -72,7 +72,9 @@ class Security:
         asking = self._sts(destination)
         hops = await gatherResults([Deferred.fromCoroutine(self._dane(destination, hop, vouched)) for hop in route.hops], consumeErrors=True)
         standing = await asking
-        return Route(tuple(hop if hop.demand is not None else _by_policy(destination, hop, standing) for hop in hops))
+        sts = "no MTA-STS policy" if self.options.mta_sts else "MTA-STS is switched off"
+        nothing = {hop.host: f"{sts}, {'no TLSA' if self.options.dane and hop.host in vouched else 'no DNSSEC'}" for hop in hops}
+        return Route(tuple(hop if hop.demand is not None else _by_policy(destination, hop, standing, nothing[hop.host]) for hop in hops))
 
     def _sts(self, destination: str) -> Deferred[StsStanding]:
         async def ask() -> StsStanding:
@@ -102,11 +104,11 @@ class Security:
         return replace(hop, tls=TlsMode.REQUIRED, demand=demand)
 
 
-def _by_policy(destination: str, hop: Hop, standing: StsStanding) -> Hop:
+def _by_policy(destination: str, hop: Hop, standing: StsStanding, nothing: str) -> Hop:
     policy = standing.policy
     if policy is None:
         if not standing.trouble:
-            return replace(hop, demand=Demand(destination))
+            return replace(hop, demand=Demand(destination, found=nothing))
         return replace(hop, demand=Demand(destination, "sts", (), "nothing", f"no policy: {standing.why}", None, "", standing.trouble))
     lines = policy.lines()
     named = policy.names(hop.host)
@@ -176,9 +178,10 @@ class Standing:
 
     def told(self, hop: Hop | None, connection: Connection | None, reply: Reply) -> tuple[tuple[str, str], ...]:
         """For the attempt's event."""
-        demand = hop.demand if hop is not None else None
-        if self._security is None or demand is None:
-            return ()
+        if self._security is None or hop is None or (hop.demand is None and not hop.tls.is_mandatory):
+            return ()  # nothing was required, and what TLS there was stands in the event anyway
+        # Without a demand it is no host found by MX: whoever set the destination says what it must show.
+        demand = hop.demand or Demand("", required=f"{'verified TLS' if hop.tls is TlsMode.VERIFIED else 'TLS'}, as its destination is set")
         if connection is None or not connection.is_ready:
             decided = f"not used: {reply.text}"
         elif not connection.tls.version:

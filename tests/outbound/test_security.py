@@ -27,9 +27,9 @@ from jetmail.outbound.job import DeliveryOptions
 from jetmail.outbound.ledger import Ledger
 from jetmail.outbound.policies import Policies
 from jetmail.outbound.pool import Pool, PoolOptions
-from jetmail.outbound.route import RouteOptions, Router
+from jetmail.outbound.route import Destination, RouteOptions, Router
 from jetmail.outbound.security import Security, SecurityOptions
-from jetmail.outbound.tls import ClientTls, TlsOptions
+from jetmail.outbound.tls import ClientTls, TlsMode, TlsOptions
 from jetmail.store.database import InlineDatabase
 from jetmail.store.schema import v0008_transport
 from jetmail.store.traffic import transport
@@ -73,6 +73,7 @@ class SecurityCase(SynchronousTestCase):
         self.fetched: list[str] = []
         self.file: Any = FetchError("nobody is there")
         self.options = SecurityOptions()
+        self.rows: tuple[Destination, ...] = ()
         self.dialer = FakeDialer(self.clock)
         self.tls = ClientTls(TlsOptions(ca_file=str(bundle)), self.clock.seconds)
         self.restart()
@@ -83,7 +84,7 @@ class SecurityCase(SynchronousTestCase):
         self.ledger = Ledger(self.db, self.clock.seconds)
         self.security = Security(self.resolver, self.policies, self.ledger, self.options)
         self.security.load()
-        router = Router(self.resolver, lambda domain: (), FakeEntropy(), RouteOptions(), self.security.demands)
+        router = Router(self.resolver, lambda domain: self.rows, FakeEntropy(), RouteOptions(), self.security.demands)
         pool = Pool(PoolOptions(), self.clock)
         self.subject = Deliverer(
             router, pool, self.dialer, self.tls, lambda content: iter(()), self.clock, DeliveryOptions("us.test"), self.security
@@ -370,3 +371,36 @@ class MemoryTests(SecurityCase):
         self.failureResultOf(self.ledger.flush(), OSError)
         self.db.run = run  # type: ignore[method-assign]
         self.assertEqual(self.counted(), [("no-policy-found", "starttls-not-supported", 1)])
+
+
+class ToldTests(SecurityCase):
+    """What the event says where no domain asks for anything."""
+
+    def test_nothing(self) -> None:
+        """That nothing was required is said with what was looked for."""
+        self.host(Server(STRANGE, "other.test"))
+        said = self.said(self.one())
+        self.assertEqual((said["required"], said["found"]), ("nothing", "no MTA-STS policy, no DNSSEC"))
+        self.assertIn("not verified", said["decided"])
+        self.options = SecurityOptions(mta_sts=False)
+        self.resolver.signed = ("a.test", "mx.test")
+        self.restart()
+        self.assertEqual(self.said(self.one())["found"], "MTA-STS is switched off, no TLSA")
+
+    def test_destination(self) -> None:
+        """A destination that is set to TLS says so, used or not; one that is set to take it or leave it requires nothing and says nothing."""
+        self.rows = (Destination("mx.test", 25, 10, TlsMode.VERIFIED),)
+        self.host(Server(TRUSTED, "mx.test"))
+        said = self.said(self.one())
+        self.assertEqual(said, {"required": "verified TLS, as its destination is set", "decided": "used with TLSv1.3, verified"})
+        self.restart()
+        self.host(Server(STRANGE, "other.test"))
+        outcome = self.one()
+        self.assertEqual(outcome.reason, "tls")
+        self.assertTrue(self.said(outcome)["decided"].startswith("not used: "))
+        self.restart()
+        self.rows = (Destination("mx.test", 25, 10, TlsMode.REQUIRED),)
+        self.assertEqual(self.said(self.one())["required"], "TLS, as its destination is set")
+        self.restart()
+        self.rows = (Destination("mx.test", 25, 10, TlsMode.OPPORTUNISTIC),)
+        self.assertEqual(self.one().security, ())

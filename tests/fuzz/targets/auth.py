@@ -1,4 +1,5 @@
-"""Who sent it: SPF, DKIM, ARC, DMARC, the fields that tell, Domain Lockdown, MTA-STS and TLSA records, under DNS that says anything or nothing."""
+"""Who sent it: SPF, DKIM, ARC, DMARC, the fields that tell, Domain Lockdown, MTA-STS and TLSA records, reports; under DNS that
+says anything or nothing."""
 
 from __future__ import annotations
 
@@ -11,15 +12,17 @@ import dkim as oracle
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from jetmail.inbound import aggregates
 from jetmail.inbound.acceptance import CLAIMS, OURS
 from jetmail.interfaces import Answer, AnswerKind, IResolver
 from jetmail.mail.message import Edits, Message
-from jetmail.mailauth import arc, authres, canonical, dane, dkim, dmarc, iprev, keys, lockdown, mtasts, signing, spf, spf_record
+from jetmail.mailauth import arc, authres, canonical, dane, dkim, dmarc, iprev, keys, lockdown, mtasts, signing, spf, spf_record, tlsrpt
 from jetmail.mailauth.suffixes import PublicSuffixes
 from tests.fakes import FakeResolver
 from tests.fuzz.mutation import SEPARATOR
 from tests.fuzz.target import files, letters, target
 from tests.mailauth.samples import NOW, TEXT, done, signer, zone
+from tests.mailauth.test_tlsrpt import REPORT
 
 SUFFIXES = PublicSuffixes()
 IPS = (ipaddress.ip_address("192.0.2.7"), ipaddress.ip_address("2001:db8::7"), ipaddress.ip_address("::ffff:192.0.2.7"))
@@ -361,3 +364,25 @@ def transport_policy(octets: bytes) -> None:
     mtasts.record_id(octets.split(SEPARATOR))
     records = dane.usable((one[0], one[1], one[2], one[3:]) for one in octets.split(SEPARATOR)[:40] if len(one) >= 3)
     assert dane.problem(records, [octets[:5_000]], ["mx.example.org"], NOW)
+
+
+def _reports() -> list[bytes]:
+    made = tlsrpt.build(REPORT)
+    found = [*files("03_auth", "rpt*", 10), *files("03_auth", "*dmarc*", 40), *files("03_auth", "*.xml", 20)]
+    return [*found, made, tlsrpt.mail(REPORT, made, "r@a.test", NOW, "1")]
+
+
+@target(
+    "domain-report", _reports, b"<record>", b"</record>", b"<count>", b"<!DOCTYPE x [<!ENTITY y 'z'>]>", b"<source_ip>", b"\x1f\x8b\x08",
+    b"PK\x03\x04", b'"policies": [', b'"failure-details": [{', b'"failed-session-count": -1', b"99999999999999", seconds_per_100k=1.0,
+)  # fmt: skip
+def domain_report(octets: bytes) -> None:
+    """DMARC and TLS reports of any content: bounded rows whose sums are right and fit into the store, or a reason that is no surprise."""
+    for whole in (octets, b"Content-Type: application/tlsrpt+json\r\n\r\n" + octets):
+        found = aggregates.read(lambda whole=whole: whole)  # type: ignore[misc]
+        if isinstance(found, str):
+            assert found and len(found) <= aggregates.MAX_TEXT and not found.startswith("it cannot be read"), found
+            continue
+        assert len(found.abouts) <= aggregates.MAX_DOMAINS and len(found.organization) <= aggregates.MAX_TEXT
+        for about in found.abouts:
+            assert len(about.rows) <= aggregates.MAX_ROWS and all(0 < row.amount <= aggregates.MAX_AMOUNT for row in about.rows)
