@@ -190,8 +190,9 @@ class IReceiver(Interface):
     def end() -> Any:
         """The content is complete: decide. The reply is the answer to DATA or to BDAT LAST."""
 
-    def abort() -> None:
-        """The transaction is over without content (RSET, EHLO, a new TLS layer, a broken DATA, the connection lost). No reply."""
+    def abort(refusal: Reply | None = None) -> None:
+        """The transaction is over without content (RSET, EHLO, a new TLS layer, a broken DATA, the connection lost). No reply. `refusal`: what the
+        sender is told, when what came was no content that can be taken."""
 
     def auth(mechanism: str, username: str, password: str) -> Any:
         """AUTH, credentials decoded. 235 or 535 or 454."""

@@ -368,7 +368,7 @@ class RecordingReceiver:
         self.messages.append(self._content)
         return self._ask("end")
 
-    def abort(self) -> Any:
+    def abort(self, refusal: Reply | None = None) -> Any:
         return self._ask("abort") and None
 
     def auth(self, mechanism: str, username: str, password: str) -> Any:

@@ -148,7 +148,7 @@ class Receiver:
             return Reply(452, "4.3.1", "no room in the demo inbox")
         return Reply(250, "2.0.0", f"filed as {filed.name}")
 
-    def abort(self) -> None:
+    def abort(self, refusal: Reply | None = None) -> None:
         """See IReceiver."""
         stream, self._stream = self._stream, None
         if stream is not None:

@@ -170,7 +170,7 @@ class Hand:
             self._is_ascii = self._is_ascii and octets.isascii()
             self._receiver.chunk(octets)
         else:
-            self._receiver.abort()  # what came so far goes at once
+            self._receiver.abort(self._fault)  # what came so far goes at once
 
     async def _end(self, also: Also | None) -> Handed:
         if self._is_over:

@@ -1,7 +1,7 @@
 """What was refused is part of the log people search: written down without content, within a budget, and never waited for.
 
-A refusal at RCPT of a domain that is not ours is nobody's log entry and only counted. The budget is per connection and per minute, so that being
-refused a million times fills no disk; what it keeps back is counted.
+A refusal at RCPT of a domain that is not ours, and a deferral, is nobody's log entry: a line of the process's own log. The budget is per connection
+and per minute, so that being refused a million times fills no disk; what it keeps back is counted.
 """
 
 from __future__ import annotations
@@ -21,10 +21,18 @@ from jetmail.rules.facts import Client, Facts, RecipientFacts
 from jetmail.rules.policy import DomainState, Policy
 from jetmail.rules.settlement import Settlement
 from jetmail.rules.verdict import Action, Opinion, Ruling
+from jetmail.smtp import answers
 from jetmail.store.traffic import messages
 from jetmail.store.traffic.messages import NewDelivery
 
 _log = Logger()
+# What the session itself finds wrong with content, as reasons.
+_OF_CONTENT: dict[Reply | None, str] = {
+    answers.BARE_CONTENT: "line-ends",
+    answers.BARE_CHUNK: "line-ends",
+    answers.TEXT_LINE_TOO_LONG: "line-length",
+    answers.TOO_BIG: "size",
+}
 
 
 class Refusals:
@@ -45,12 +53,16 @@ class Refusals:
         self.count(ruling)
         _log.info("turned away at {at}: {reason}", at=at, reason=ruling.reason, client=client.address, listener=client.listener, sender=sender)
 
-    def at_recipient(self, pending: Pending, ruling: Ruling, opinions: Sequence[Opinion], recipient: RecipientFacts, policy: Policy) -> None:
+    def at_recipient(
+        self, client: Client, pending: Pending, ruling: Ruling, opinions: Sequence[Opinion], recipient: RecipientFacts, policy: Policy
+    ) -> None:
         """One recipient was refused: remembered until the transaction ends, when it goes into the message's own record."""
         self.count(ruling)
-        if ruling.action is Action.DEFER or policy.state in (DomainState.UNKNOWN, DomainState.UNVERIFIED):
-            return
-        if self._left <= 0:
+        if ruling.action is Action.DEFER or policy.state in (DomainState.UNKNOWN, DomainState.UNVERIFIED) or self._left <= 0:
+            _log.info(
+                "{what} at recipient: {reason}", what="deferred" if ruling.action is Action.DEFER else "refused", reason=ruling.reason,
+                uid=pending.uid, client=client.address, sender=str(pending.sender), recipient=str(recipient.address), reply=str(ruling.public_reply),
+            )  # fmt: skip
             return
         self._left -= 1
         pending.refused.append(Refused(str(recipient.address), recipient.address.domain, ruling, tuple(opinions)))
@@ -63,8 +75,15 @@ class Refusals:
         pending.refused.append(Refused(str(recipient.address), recipient.address.domain, ruling, (said,)))
         return ruling.public_reply
 
-    def without_content(self, client: Client, pending: Pending) -> None:
-        """The transaction ended before content came, and all that is known of it is whom it did not reach."""
+    def without_content(self, client: Client, pending: Pending, refusal: Reply | None = None) -> None:
+        """The transaction ended before content came, and all that is known of it is whom it did not reach. `refusal`: content came, and was none that
+        can be taken, for anybody."""
+        if (word := _OF_CONTENT.get(refusal)) is not None:
+            ruling = Ruling(Action.REJECT, word, refusal)
+            self.count(ruling)
+            if self._left > 0:
+                self._left -= 1
+                pending.refused += [Refused(str(item.address), item.address.domain, ruling, ()) for item in pending.recipients]
         if not pending.refused:
             return
         ruling = pending.refused[-1].ruling

@@ -128,12 +128,12 @@ class Receiver:
         """CONTENT, JUDGEMENT, commit, reply."""
         return self._answered(self._finish)
 
-    def abort(self) -> None:
+    def abort(self, refusal: Reply | None = None) -> None:
         """The transaction is over without content."""
         pending, self._pending = self._pending, None
         if pending is not None and not pending.is_over:
             pending.drop()
-            self._refusals.without_content(self._client, pending)
+            self._refusals.without_content(self._client, pending, refusal)
 
     def auth(self, mechanism: str, username: str, password: str) -> Said:
         """Whoever ILogin knows may submit."""
@@ -242,7 +242,7 @@ class Receiver:
                 if ruling.reason == "greylist":
                     services = self._services
                     services.contacts.greylist.deferred(self._client.address, str(pending.sender), candidate.address, services.clock.seconds())
-                self._refusals.at_recipient(pending, ruling, opinions, candidate, policy)
+                self._refusals.at_recipient(self._client, pending, ruling, opinions, candidate, policy)
                 if self._principal is not None:
                     self._submissions.refused_recipient(self._principal, pending.sender, ruling)
                 return ruling.public_reply

@@ -86,6 +86,11 @@ _LIST = (
     Reason("policy", Reply(550, "5.7.1", "Refused by local policy"), "refused by a rule the sysadmin added", Status.REJECTED),
     Reason("size", Reply(552, "5.3.4", "Message is larger than accepted here"), "larger than the appliance takes", Status.REJECTED),
     Reason("header", Reply(554, "5.6.0", "Message header is too large or has too many fields"), "a header no mailer would write", Status.REJECTED),
+    Reason(
+        "line-ends", Reply(550, "5.6.0", "Bare CR or LF in the message, see RFC 5321 2.3.8"), "a line that ends in no CR LF: a way to smuggle mail",
+        Status.REJECTED,
+    ),  # fmt: skip
+    Reason("line-length", Reply(554, "5.6.0", "Line too long in the message"), "a line of it is longer than anybody could take", Status.REJECTED),
     Reason("loop", Reply(554, "5.4.6", "Mail loop: too many hops"), "it went round in circles", Status.REJECTED),
     Reason(
         "bounce-recipients",

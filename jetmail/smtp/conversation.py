@@ -12,7 +12,7 @@ from jetmail.mail.envelope import Sender
 from jetmail.mail.reply import Reply
 from jetmail.smtp import answers, sasl
 from jetmail.smtp.content import BdatContent, DataContent
-from jetmail.smtp.events import ABORT, CLOSE, Event
+from jetmail.smtp.events import ABORT, CLOSE, Abort, Event
 from jetmail.smtp.options import SessionOptions
 
 
@@ -108,34 +108,37 @@ class Conversation:
             self._refused += 1
         return self._answer(reply if self._refused <= self._options.max_refused else answers.TOO_MANY_REFUSED)
 
-    def _close(self, reply: Reply | None) -> Event:
-        """Say `reply`, hear nothing more."""
+    def _close(self, reply: Reply | None, refusal: Reply | None = None) -> Event:
+        """Say `reply`, hear nothing more. `refusal` as for `_give_up`."""
         if reply is not None:
             self._out += reply.wire
         self.is_abrupt = self._flooded or self._at < len(self._buffer) or Phase.DATA <= self.phase <= Phase.SKIP
         self.phase = Phase.CLOSED
         self._buffer = b""
         self._at = 0
-        return self._give_up(CLOSE) or CLOSE
+        return self._give_up(CLOSE, refusal) or CLOSE
 
-    def _give_up(self, following: Event | None = None) -> Event | None:
-        """The transaction, if there is one, ends without content; then `following`."""
+    def _give_up(self, following: Event | None = None, refusal: Reply | None = None) -> Event | None:
+        """The transaction, if there is one, ends without content, because of `refusal` if that was about the content; then `following`."""
         self._content = None
         self._recipients = 0
         if self._sender is None:
             return following
         self._sender = None
         self._next = following
-        return ABORT
+        return ABORT if refusal is None else Abort(refusal)
 
     def _forsake(self, refusal: Reply | None) -> Event | None:
         """Content is refused while it still comes: the rest is only counted, and the receiver let go at once."""
         if refusal is None or self._sender is None:
             return None
         self._sender = None
-        return ABORT
+        return Abort(refusal)
 
     def _refuse_content(self, refusal: Reply) -> Event | None:
         """Content is refused and has all come."""
+        given_up = self._give_up(None, refusal)
         said = self._error(refusal) if refusal.is_permanent else self._answer(refusal)
-        return said or self._give_up()
+        if given_up is not None and said is not None:
+            self._next = said
+        return given_up or said

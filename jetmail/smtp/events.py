@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from jetmail.mail.envelope import Recipient, Sender
+from jetmail.mail.reply import Reply
 
 
 class Event:
@@ -110,12 +111,22 @@ class End(Event):
 
 
 class Abort(Event):
-    """The open transaction is over without content."""
+    """The open transaction is over without content. `refusal`: what was wrong with the content, when that is why: the first fault of several, which
+    depends on how the stream was cut, so it is no part of being equal."""
 
-    __slots__ = ()
+    __slots__ = ("refusal",)
+
+    def __init__(self, refusal: Reply | None = None) -> None:
+        self.refusal = refusal
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Abort
+
+    def __hash__(self) -> int:
+        return hash(Abort)
 
     def ask(self, receiver: Any) -> Any:
-        return receiver.abort()
+        return receiver.abort(self.refusal)
 
 
 class Auth(Event):

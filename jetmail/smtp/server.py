@@ -208,7 +208,7 @@ class Session(Verbs):
         buffer, at = self._buffer, self._at
         piece, end = content.read(buffer[at:] if at else buffer)
         if content.is_fatal:
-            return self._close(content.refusal)
+            return self._close(content.refusal, content.refusal)
         if end < 0:
             self._buffer = b""
             self._at = 0

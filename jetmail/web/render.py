@@ -96,6 +96,8 @@ REASONS = {
     "policy": "refused by local policy",
     "size": "larger than accepted here",
     "header": "a header no mailer would write",
+    "line-ends": "lines that do not end in CR LF",
+    "line-length": "a line too long for anybody",
     "bounce-recipients": "a bounce is for one recipient",
     "return-path": "a return address nobody here has made",
     "return-path-expired": "a return address whose time is over",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.errors import StoreError
 from jetmail.mail.address import parse
+from jetmail.smtp import answers
 from tests.inbound.receiving import CONTENT, DELIVERIES, GTUBE, MESSAGE, MESSAGES, House
 
 TAGGED = "X-Spam: Yes"
@@ -70,6 +72,48 @@ class RefuseTests(SynchronousTestCase):
             [(row[1], row[5], row[7]) for row in self.house.rows(MESSAGES)], [("alice@example.org", "550 5.1.1 No such recipient here", 0)]
         )
         self.assertEqual([(row[0], row[3]) for row in self.house.rows(DELIVERIES)], [("x@listed.test", "rejected")])
+
+    def test_content_that_is_none_is_written_down(self) -> None:
+        """What the session cannot take, such as bare line feeds, is in the log of those it was for; a sender that just leaves is not."""
+        visit = self.house.session()
+        visit.mail()
+        visit.rcpt("ann@demo.test")
+        visit.rcpt("bob@demo.test")
+        visit.receiver.data()
+        visit.receiver.abort(answers.BARE_CONTENT)
+        said = str(answers.BARE_CONTENT)
+        self.assertEqual([(row[1], row[5], row[7]) for row in self.house.rows(MESSAGES)], [("alice@example.org", said, 0)])
+        self.assertEqual(
+            [(row[0], row[3], row[4], row[5]) for row in self.house.rows(DELIVERIES)],
+            [("ann@demo.test", "rejected", "line-ends", said), ("bob@demo.test", "rejected", "line-ends", said)],
+        )
+        self.assertEqual(self.house.refused, ["line-ends"])
+        visit.mail()
+        visit.rcpt("bob@demo.test")
+        visit.receiver.data()
+        visit.receiver.abort()
+        self.assertEqual(len(self.house.rows(MESSAGES)), 1)
+
+    def test_each_kind_of_faulty_content_has_a_reason(self) -> None:
+        """Everything the session refuses content for is a word of the closed list, whose own reply it is (the size names the listener's limit)."""
+        for refusal, reason in ((answers.BARE_CHUNK, "line-ends"), (answers.TEXT_LINE_TOO_LONG, "line-length"), (answers.TOO_BIG, "size")):
+            visit = self.house.session()
+            visit.mail()
+            visit.rcpt("bob@demo.test")
+            visit.receiver.data()
+            visit.receiver.abort(refusal)
+            self.assertEqual(self.house.rows(DELIVERIES)[-1][3:6], ("rejected", reason, str(refusal)))
+
+    def test_what_is_not_written_down_is_told(self) -> None:
+        """A recipient at a foreign domain, and a deferral, are lines of the process's own log."""
+        self.house.add_domain("off.test", inbound=False)
+        visit = self.house.session()
+        visit.mail()
+        with capturedLogs() as captured:
+            visit.rcpt("x@elsewhere.test")
+            visit.rcpt("x@off.test")
+        told = [(line["what"], line["reason"], line["recipient"], line["reply"][:3]) for line in captured if "reason" in line]
+        self.assertEqual(told, [("refused", "relay-denied", "x@elsewhere.test", "550"), ("deferred", "domain-disabled", "x@off.test", "450")])
 
     def test_refusals_fill_no_disk(self) -> None:
         """Per connection and per minute only so many are written; the rest is counted."""

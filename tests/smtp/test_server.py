@@ -118,7 +118,7 @@ class Run:
         """`seen` without content that was given up afterwards: how much of it was handed on before is a matter of timing."""
         kept: list[Any] = []
         for index, each in enumerate(self.seen):
-            if isinstance(each, bytes) and index + 1 < len(self.seen) and self.seen[index + 1] is events.ABORT:
+            if isinstance(each, bytes) and index + 1 < len(self.seen) and isinstance(self.seen[index + 1], events.Abort):
                 continue
             kept.append(each)
         return kept
@@ -344,3 +344,13 @@ def test_idle_session_is_small() -> None:
     run = session(b"EHLO c")
     assert not hasattr(run.session, "__dict__")
     assert sys.getsizeof(run.session) < 400
+
+
+def test_why_content_was_refused_is_told() -> None:
+    """The receiver learns with the end of the transaction what was wrong with the content, and of a transaction that merely ended nothing."""
+    for content, refusal in ((b"a\nb\r\n.\r\n", answers.BARE_CONTENT), (b"x\r\n" * 2_000 + b".\r\n", answers.TOO_BIG), (b"a", None)):
+        run = Run(OPTIONS["mx"], [b"EHLO c.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n" + content])
+        if refusal is None:
+            assert run.session.in_transaction and not any(isinstance(each, events.Abort) for each in run.seen)
+        else:
+            assert [each.refusal for each in run.seen if isinstance(each, events.Abort)] == [refusal]
