@@ -46,6 +46,7 @@ from jetmail.store.directory.smtp_users import SmtpUser
 from jetmail.suppressing import Suppressing
 
 ENDED = Reply(421, "4.7.0", "Your login is not valid any more, please sign in again")
+USUAL_HEADER = b"x-jetemail-user"  # what others may trust, whatever ours is called
 DNS_SECONDS = 2.0  # for the SPF of one message
 QUOTA = Ruling(Action.DEFER, "quota")
 ABUSE = Ruling(Action.REJECT, "abuse")
@@ -231,7 +232,7 @@ class Submissions:
     @property
     def removes(self) -> frozenset[bytes]:
         """Fields nobody else may write."""
-        return frozenset((self._header,))
+        return frozenset((self._header, USUAL_HEADER))
 
     def _user(self, principal: Principal) -> SmtpUser | None:
         return self.directory.smtp_user(principal.id) if principal.kind is PrincipalKind.SMTP_USER else None

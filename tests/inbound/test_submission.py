@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.inbound.activity import Activity, Limits
 from jetmail.inbound.quota import Meter
-from jetmail.inbound.submission import Question
+from jetmail.inbound.submission import Question, SubmissionOptions, Submissions
 from jetmail.interfaces import AnswerKind
 from jetmail.mail.reply import Reply
 from jetmail.rules.verdict import NO_OPINION, Action, Ruling, Verdict
@@ -215,6 +215,18 @@ class ContentTests(Case):
         self.assertTrue(self.house.rows("SELECT message_id FROM messages")[0][0].endswith("@mx.demo.test>"))
         self.taken()
         self.assertEqual(self.house.rows(CONTENT)[1][0].count(b"Date:"), 1)
+
+    def test_header_by_another_name(self) -> None:
+        """Where the field is called otherwise, a forged one of the usual name does not pass either."""
+        house = self.house
+        house.submissions = Submissions(
+            SubmissionOptions("mx.demo.test", user_header="X-Sent-By"), house.directory, Meter(house.db), house.activity, house.resolver, house.clock
+        )
+        house.services = replace(house.services, submissions=house.submissions)
+        house.submission().send(b"X-JetEmail-User: forged\r\nX-Sent-By: forged\r\nFrom: a@example.org\r\n\r\nHi\r\n", "", WORLD)
+        data: bytes = house.rows(CONTENT)[0][0]
+        self.assertIn(b"X-Sent-By: uuid-of-app\r\n", data)
+        self.assertNotIn(b"forged", data)
 
     def test_session_ends(self) -> None:
         """Deleted, suspended, another password or network: 421 at whatever the session says next."""
