@@ -5,6 +5,7 @@ content of a message: fields named like secrets are masked here, whoever wrote t
 
 text: `2026-11-20T08:00:00.123Z info  inbound.transaction  accepted  uid=... sender=...`    json: one object a line with time, level, system, text
 and the fields.
+What Twisted itself remarks on sockets that open and close counts as debug, whatever it calls itself.
 Control characters in fields are escaped, so that no peer can write a line of its own.
 """
 
@@ -38,8 +39,12 @@ class LineObserver:
         self._form: Callable[[dict[str, Any]], str] = json_line if as_json else text_line
 
     def __call__(self, event: dict[str, Any]) -> None:
-        if self._levels is not None and event.get("log_level") not in self._levels:
-            return
+        levels, level = self._levels, event.get("log_level")
+        if levels is not None:
+            if level is LogLevel.info and event.get("log_namespace") == "log_legacy":
+                level = LogLevel.debug  # Twisted's own remarks on sockets: four lines for every look-up in DNS
+            if level not in levels:
+                return
         try:
             self._stream.write(self._form(event) + "\n")
             self._stream.flush()

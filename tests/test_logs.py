@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.logs import LineObserver, observer
@@ -53,6 +53,16 @@ class LineTests(SynchronousTestCase):
         self.assertNotIn("quiet", stream.getvalue())
         self.assertEqual(stream.getvalue().count("\n"), 1)
         self.assertIn("ValueError", stream.getvalue())
+
+    def test_remarks_on_sockets(self) -> None:
+        """What Twisted says of every socket is for those who debug; its errors are for everybody."""
+        for level, is_written in (("info", False), ("debug", True)):
+            stream = io.StringIO()
+            observe = observer(stream, "text", level)
+            observe({"log_level": LogLevel.info, "log_namespace": "log_legacy", "log_format": "(UDP Port 34752 Closed)", "log_time": 1.0})
+            observe({"log_level": LogLevel.critical, "log_namespace": "log_legacy", "log_format": "broken", "log_time": 1.0})
+            self.assertEqual("34752" in stream.getvalue(), is_written)
+            self.assertIn("broken", stream.getvalue())
 
     def test_closed_stream(self) -> None:
         """A log that cannot be written to does not stop the mail."""
