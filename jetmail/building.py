@@ -91,8 +91,7 @@ def outgoing(
     deliverer = Deliverer(router, pool, dialer, tls, lambda found: chunks(found, content), reactor, options, security)
 
     def account_of(user: str, domain: str) -> int:
-        found = directory.principal(user) if user else None
-        return found.account_id if found is not None else directory.outbound_account(domain) if domain else 0
+        return (directory.account_of(user) if user else 0) or (directory.outbound_account(domain) if domain else 0)
 
     departures = Departures(deliverer, directory.sources, account_of, Counts(db, reactor.seconds), reactor.seconds)
     return Outgoing(fetcher, security, pool, deliverer, departures, sites, router.best)
@@ -100,12 +99,7 @@ def outgoing(
 
 def suppressing(config: Config, db: IDatabase, directory: Directory) -> Suppressing:
     """[suppression]"""
-
-    def account_of(user: str) -> int:
-        found = directory.principal(user)
-        return found.account_id if found is not None else 0
-
-    return Suppressing(db, account_of, wiring.suppressing_options(config))
+    return Suppressing(db, directory.account_of, wiring.suppressing_options(config))
 
 
 def webhooks(config: Config, reactor: Any, db: IDatabase, resolver: IResolver, dialer: IDialer, entropy: IEntropy, metrics: Metrics) -> Webhooks:

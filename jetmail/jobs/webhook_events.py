@@ -18,8 +18,8 @@
 | any other event whose kind is one of the words | that one |
 
 A webhook is told of an event that is one of its events, is of its users and domains where it names some, and happened since it was made or last
-enabled. An account's webhook sees what its own users sent, and what came for its own domains, and nothing else: a user or a domain that is nobody's
-any more is nobody's event.
+enabled. An account's webhook sees what its own users sent (those it has deleted since, too), and what came for its own domains, and nothing else: a
+domain that is nobody's any more is nobody's event.
 """
 
 from __future__ import annotations

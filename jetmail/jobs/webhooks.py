@@ -188,7 +188,7 @@ class Webhooks:
 
         def of_user(user: str) -> int:
             if user not in users:
-                users[user] = self._db.read(_account_of_user, user)
+                users[user] = self._db.read(principals.account_of, user)
             return users[user]
 
         def of_domain(domain: str) -> int:
@@ -307,11 +307,6 @@ def _claim(conn: Connection, claims: list[tuple[int, float]], ended: list[Told])
     for told in ended:
         webhook_queue.record(conn, told)
     return webhook_queue.claim(conn, claims)
-
-
-def _account_of_user(conn: Connection, user: str) -> int:
-    found = principals.get(conn, user)
-    return found.account_id if found is not None else 0
 
 
 def _account_of_domain(conn: Connection, name: str) -> int:

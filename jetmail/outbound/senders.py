@@ -71,9 +71,9 @@ class WireSenders:
     def _domain(self, domain: str, user: str) -> str:
         """The domain for return paths of that sender's domain, '' for none."""
         directory, options = self._directory, self._options
-        named = directory.principal(user)
+        account_id = directory.account_of(user)
         # A user who may send from any domain shows nobody else's name.
-        is_theirs = named is not None and named.account_id > 0 and directory.outbound_account(domain) == named.account_id
+        is_theirs = account_id > 0 and directory.outbound_account(domain) == account_id
         if is_theirs and directory.has_return_path(domain):
             return f"{options.label}.{domain}"
         if not options.own or options.own_name == "never":

@@ -39,6 +39,7 @@ from jetmail.store.schema import (
     v0015_webhooks,
     v0016_people,
     v0017_reports,
+    v0018_former_senders,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ STEPS: tuple[Step, ...] = (
     ("0015_webhooks", _sql(v0015_webhooks.SQL, v0015_webhooks.TRIGGERS)),
     ("0016_people", _sql(v0016_people.SQL, v0016_people.TRIGGERS)),
     ("0017_reports", _sql(v0017_reports.SQL, v0017_reports.TRIGGERS)),
+    ("0018_former_senders", _sql(v0018_former_senders.SQL, v0018_former_senders.TRIGGERS)),
 )
 SCHEMA_VERSION = len(STEPS)
 SET_NAME = "jetmail"

@@ -16,6 +16,7 @@ from jetmail.offload import InlineExecutor, SeededEntropy
 from jetmail.store.directory import blocked_senders, domains
 from jetmail.store.directory import smtp_users as rows
 from jetmail.store.directory.blocked_senders import BlockedSender
+from jetmail.store.directory.cache import Directory
 from jetmail.store.directory.domains import Domain
 from jetmail.store.traffic import messages, sending
 from jetmail.store.traffic.search import Criteria
@@ -76,9 +77,7 @@ class CreateTests(Case):
             self.refused("username", "1 to 64", name)
         self.create("x" * 64)
         self.create("app")
-        self.failureResultOf(
-            smtp_users.create(self.db, OWNER, "APP", now=NOW, executor=InlineExecutor(), entropy=self.entropy), ConflictError
-        )
+        self.failureResultOf(smtp_users.create(self.db, OWNER, "APP", now=NOW, executor=InlineExecutor(), entropy=self.entropy), ConflictError)
 
     def test_passwords(self) -> None:
         """8 to 72 characters, counted as characters."""
@@ -140,9 +139,7 @@ class EditTests(Case):
         """The uuid stays; the old password goes; what changed is in the audit, the password is not."""
         self.assertEqual(self.successResultOf(smtp_users.rename(self.db, OWNER, "APP", "New", now=NOW)).user.uuid, self.uuid)
         before = self.db.read(rows.get, self.uuid).password
-        done = smtp_users.set_password(
-            self.db, OWNER, "new", now=NOW, executor=InlineExecutor(), entropy=self.entropy, password="correct horse"
-        )
+        done = smtp_users.set_password(self.db, OWNER, "new", now=NOW, executor=InlineExecutor(), entropy=self.entropy, password="correct horse")
         self.assertEqual(self.successResultOf(done).password, "")
         after = self.db.read(rows.get, self.uuid).password
         self.assertNotEqual(before, after)
@@ -191,6 +188,21 @@ class EditTests(Case):
         self.successResultOf(smtp_users.remove(self.db, OWNER, "app", now=NOW))
         self.assertEqual(self.db.read(rows.listing), ())
         self.assertEqual(self.successResultOf(sender_addresses.listing(self.db, ADMIN)), ())
+
+    def test_deleted_yet_theirs(self) -> None:
+        """What a deleted user has sent stays in its account's log, and its bounces and suppressions the account's; others see nothing of it."""
+        uuid = self.create("gone").user.uuid
+        row = messages.NewDelivery("x@y.test", "y.test", "x@y.test", "y.test", "queued")
+        sent = messages.NewMessage("00", "outbound", NOW, "gone@mine.test", 10, None, (row,), user=uuid)
+        self.successResultOf(self.db.run(messages.accept, sent))
+        self.successResultOf(smtp_users.remove(self.db, OWNER, "gone", now=NOW))
+        for actor, seen in ((OWNER, 1), (OTHER, 0), (ADMIN, 1)):
+            page = self.successResultOf(logsearch.search(self.db, actor, Criteria(user=uuid), limit=10))
+            self.assertEqual(len(page.rows), seen, actor.name)
+        self.assertEqual(self.successResultOf(show(self.db, OWNER, sent.uid)).message.uid, sent.uid)
+        self.assertEqual(Directory(self.db).account_of(uuid), 1)
+        self.assertEqual(Directory(self.db).account_of("nobody"), 0)
+        self.assertIsNone(Directory(self.db).principal(uuid))
 
 
 class AroundTests(Case):

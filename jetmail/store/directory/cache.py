@@ -152,6 +152,10 @@ class Directory:
         """The SMTP user or person of that uuid."""
         return self._recall("principal", uuid, principals.get)
 
+    def account_of(self, uuid: str) -> int:
+        """The account of the SMTP user or person who has or had that uuid; 0 for nobody's."""
+        return self._recall("account of", uuid, principals.account_of)
+
     def api_token(self, secret: bytes) -> ApiToken | None:
         """The API token whose SHA-256 this is. Those nobody has are asked for by strangers and not remembered."""
         self._refresh()

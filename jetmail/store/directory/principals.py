@@ -35,10 +35,20 @@ def named(conn: Connection, name: str) -> Named | None:
     return Named(user.uuid, user.username, user.account_id) if user is not None else None
 
 
+def account_of(conn: Connection, uuid: str) -> int:
+    """The account of who has or had that uuid: what they sent stays its affair. 0 for nobody's."""
+    if (found := get(conn, uuid)) is not None:
+        return found.account_id
+    row = conn.execute("SELECT account_id FROM former_senders WHERE uuid = ?", (uuid,)).fetchone()
+    return int(row[0]) if row else 0
+
+
 def uuids_of(conn: Connection, account_ids: Iterable[int]) -> frozenset[str]:
-    """Whom the accounts have."""
+    """Whom the accounts have, and whom they had."""
     wanted = list(account_ids)
     marks = ", ".join("?" * len(wanted))
     return frozenset(
-        row[0] for table in ("smtp_users", "people") for row in conn.execute(f"SELECT uuid FROM {table} WHERE account_id IN ({marks})", wanted)
+        row[0]
+        for table in ("smtp_users", "people", "former_senders")
+        for row in conn.execute(f"SELECT uuid FROM {table} WHERE account_id IN ({marks})", wanted)
     )
