@@ -29,6 +29,7 @@ MAX_VALUES = 1_000  # alternatives in one kind
 MAX_BODY = 256 * 1024  # characters of decoded text looked at, at most
 DEFAULT_BODY = 64 * 1024
 MAX_SIZE = 1 << 40
+NO_BREAK = "\xa0"  # looks like a space, mail programs write it in place of one, and RE2 knows only ASCII ones: texts are compared with spaces
 REGEX_MEMORY = 1 << 20  # octets RE2 may spend on one expression
 
 MATCH_TYPES = ("exact", "contains", "starts_with", "ends_with", "regex")
@@ -217,15 +218,16 @@ def _address(entry: Mapping[str, Any], where: str, side: str) -> AddressTest:
 def _text(entry: Mapping[str, Any], where: str, value_name: str, extra: tuple[str, ...] = ()) -> TextTest:
     _only(entry, where, ("match_type", value_name, "case_sensitive", *extra))
     kind = _choice(entry, where, "match_type", MATCH_TYPES)
-    value = _string(entry, where, value_name)
+    value = _string(entry, where, value_name).replace(NO_BREAK, " ")
     case_sensitive = _flag(entry, where, "case_sensitive")
     if kind == "regex":
         regex = compile_regex(value, f"{where}.{value_name}", case_sensitive)
-        return lambda text: regex.search(text) is not None
+        return lambda text: regex.search(text.replace(NO_BREAK, " ")) is not None
     if case_sensitive:
-        return _plain_test(kind, value)
+        test = _plain_test(kind, value)
+        return lambda text: test(text.replace(NO_BREAK, " "))
     test = _plain_test(kind, value.casefold())
-    return lambda text: test(text.casefold())
+    return lambda text: test(text.replace(NO_BREAK, " ").casefold())
 
 
 def _plain_test(kind: str, value: str) -> TextTest:

@@ -110,6 +110,15 @@ def test_matching(conditions: dict[str, Any], is_match: bool) -> None:
     assert compile_conditions(conditions).match(facts(mail())) is is_match
 
 
+@pytest.mark.parametrize("how", ["contains", "regex"])
+@pytest.mark.parametrize("case_sensitive", [True, False])
+def test_spaces_that_do_not_break(how: str, case_sensitive: bool) -> None:
+    """What people read as a space is one, in the text (Outlook writes &nbsp; by the dozen) and in the value."""
+    value = "cheap\\s+pills" if how == "regex" else "cheap\xa0pills"
+    page = message("<p>Get cheap&nbsp;pills</p>\r\n", Content_Type="text/html")
+    assert compile_conditions(text("body", value, how=how, case_sensitive=case_sensitive)).match(facts(page)) is True
+
+
 @pytest.mark.parametrize(
     ("conditions", "decided"),
     [
