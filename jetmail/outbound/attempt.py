@@ -26,7 +26,7 @@ What cannot be sent (NEVER 'unsupported', without sending)
 - 8-bit content, no 8BITMIME, and the options forbid to send it anyway: 554 5.6.3;
 - REQUIRETLS (RFC 8689 4.2.1) where no host both shows a verified certificate and offers REQUIRETLS: 550 5.7.30.
 
-A fault of ours is logged and means LATER 'content'.
+A fault of ours is logged and means LATER 'deferred': it is tried again, and only content that cannot be read ('content') is set aside.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from jetmail.interfaces import IDialer
 from jetmail.mail.outcome import Outcome, Result
@@ -63,6 +64,7 @@ _REASONS = {
     FaultKind.LOST: "connect",
     FaultKind.TIMEOUT: "timeout",
     FaultKind.CONTENT: "content",
+    FaultKind.INTERNAL: "deferred",
     FaultKind.STOPPED: "operator",
     FaultKind.SOURCE: "source",
 }
@@ -393,7 +395,7 @@ class _Attempt:
                 self._outcomes[due.id] = self._answered(reply, connection)
         self._pending = [due for due in self._pending if due.id not in self._outcomes]
         self._batch = []
-        if kind is FaultKind.CONTENT or phase in (Phase.CONTENT, Phase.FINAL):
+        if kind in (FaultKind.CONTENT, FaultKind.INTERNAL) or phase in (Phase.CONTENT, Phase.FINAL):
             outcome = self._outcome(Result.LATER, _REASONS[kind], fault.reply, key, connection)
             self._settle_pending(outcome._replace(is_doubtful=phase is Phase.FINAL))
             self._finish()
@@ -428,10 +430,10 @@ class _Attempt:
             self._is_finished = True
             self.done.callback(self._outcomes)
 
-    def _broke(self, _: object = None) -> None:
-        """A fault of ours."""
-        self._deliverer.log.failure("fault while delivering message {uid}", uid=self._job.message.uid)
-        self._settle_pending(Outcome(Result.LATER, "content", _OUR_FAULT))
+    def _broke(self, failure: Failure | None = None) -> None:
+        """A fault of ours: an exception that is being handled, or the failure of something waited for."""
+        self._deliverer.log.failure("fault while delivering message {uid}", failure, uid=self._job.message.uid)
+        self._settle_pending(Outcome(Result.LATER, "deferred", _OUR_FAULT))
         self._finish()
 
 

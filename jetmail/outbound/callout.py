@@ -17,6 +17,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from jetmail.interfaces import Existence
 from jetmail.mail.address import Address
@@ -173,8 +174,8 @@ class _Question:
         except Exception:
             self._broke()
 
-    def _broke(self, _: object = None) -> None:
-        _log.failure("fault while asking about {recipient}", recipient=str(self._address))
+    def _broke(self, failure: Failure | None = None) -> None:
+        _log.failure("fault while asking about {recipient}", failure, recipient=str(self._address))
         connection = self._connection
         self._finish(Existence.UNKNOWN, "a fault of ours")
         if connection is not None:

@@ -206,7 +206,7 @@ class Connection(TwistedProtocol):
                     self._touch()
         except Exception:
             self.log.failure("fault while talking to {host}", host=self.key.host)
-            self._end(Fault(FaultKind.CONTENT, Reply(451, "4.3.0", "internal error"), session.phase))
+            self._end(Fault(FaultKind.INTERNAL, Reply(451, "4.3.0", "internal error"), session.phase))
 
     def handshakeCompleted(self) -> None:
         if self._handshake is None or self.session.phase is not Phase.TLS:

@@ -43,7 +43,7 @@ class Event(Enum):
 
 
 class FaultKind(Enum):
-    """Why a conversation ended before its time. The last five are the shell's to report."""
+    """Why a conversation ended before its time. The last six are the shell's to report."""
 
     GREETING = "greeting"  # the banner or EHLO was a refusal
     CLOSING = "closing"  # 421
@@ -53,6 +53,7 @@ class FaultKind(Enum):
     LOST = "lost"
     TIMEOUT = "timeout"
     CONTENT = "content"  # the content could not be read: a fault of ours
+    INTERNAL = "internal"  # something of ours broke
     STOPPED = "stopped"  # we are closing down
     SOURCE = "source"  # the address to leave from is not ours: a fault of ours
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import fail
 from twisted.internet.error import ConnectionRefusedError
 
 from jetmail.interfaces import AnswerKind
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.outbound.pool import PoolOptions
+from jetmail.smtp.client import ClientSession
 from tests.fakes import CLOSE, STALL
 from tests.outbound.delivering import EHLO_BARE, MESSAGE, AttemptCase, due, job
 
@@ -103,6 +105,18 @@ class DeliveryTests(AttemptCase):
         self.assertEqual(self.words(self.one(job(sender="a@b\r\nRSET"))), (Result.LATER, "content", 451))
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         self.assertEqual(self.one().result, Result.DELIVERED)
+
+    def test_something_of_ours_breaks(self) -> None:
+        """Before the dialling or in the middle of a conversation: logged, and tried again, not set aside as bad content is."""
+        self.peer({})
+        self.deliverer.router.known = lambda destination: None  # type: ignore[method-assign]
+        self.deliverer.router.route = lambda destination: fail(PermissionError("publicsuffixlist"))  # type: ignore[method-assign]
+        self.assertEqual(self.words(self.one()), (Result.LATER, "deferred", 451))
+        self.setUp()
+        self.peer({})
+        self.patch(ClientSession, "receive", lambda session, data: 1 // 0)
+        self.assertEqual(self.words(self.one()), (Result.LATER, "deferred", 451))
+        self.assertEqual(len(self.flushLoggedErrors(PermissionError, ZeroDivisionError)), 2)
 
     def test_routing_outcome(self) -> None:
         """Where there is no route its outcome is everyone's."""

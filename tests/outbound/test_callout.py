@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import fail
 from twisted.internet.error import ConnectionRefusedError
 
 from jetmail.interfaces import Existence
@@ -92,6 +93,13 @@ class CalloutTests(AttemptCase):
         self.assertEqual(self.ask(19), [])
         self.assertEqual(self.ask(21), [Existence.UNKNOWN])
         self.assertTrue(all(transport.is_aborted for transport in self.dialer.transports))
+
+    def test_something_of_ours_breaks(self) -> None:
+        """A route that cannot be found for a fault of ours: logged, and unknown at once."""
+        self.deliverer.router.known = lambda destination: None  # type: ignore[method-assign]
+        self.deliverer.router.route = lambda destination: fail(PermissionError("a table"))  # type: ignore[method-assign]
+        self.assertEqual(self.ask(), [Existence.UNKNOWN])
+        self.assertEqual(len(self.flushLoggedErrors(PermissionError)), 1)
 
     def test_connection_is_shared(self) -> None:
         """A second question, and a delivery, go over the connection that is there, with RSET between."""
