@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+import textwrap
+from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from importlib import import_module, metadata
 from typing import TextIO
@@ -20,12 +22,15 @@ from jetmail.cli.context import Context
 from jetmail.cli.parser import FAILED, OK, USAGE, Commands, Parser
 from jetmail.errors import ConfigError, ConflictError, JetmailError, NotFoundError, UsageError
 
-FAMILIES = tuple(
-    """
-    setup serve demo domain recipient alias filters attachments smtp_user token person sending suppression returns queue hold source
-    quarantine log message scan rule lockdown dkim transport mta_sts reports webhook train stats
-    """.split()
-)
+# How `--help` lists them: what somebody has in mind, and the modules with the commands for it.
+GROUPS = {
+    "the appliance": "setup serve demo stats",
+    "domains and their addresses": "domain dkim recipient alias transport mta_sts reports",
+    "mail that comes in: rules and filters": "rule filters attachments scan train quarantine",
+    "who sends, and as whom": "smtp_user token person sending lockdown",
+    "mail on its way, and what became of it": "log message queue hold source suppression returns webhook",
+}
+FAMILIES = tuple(" ".join(GROUPS.values()).split())
 # The server does not carry the other commands through its life: they are 4 MB.
 ALONE = {"run": "serve"}
 
@@ -41,13 +46,28 @@ example:
 
 def build_parser(families: Sequence[str] = FAMILIES) -> Parser:
     """All commands of these families."""
-    parser = Parser(prog="jetmail", description="A mail appliance: receives, judges, queues durably and delivers.", epilog=_EPILOG)
+    parser = Parser(
+        prog="jetmail",
+        usage="jetmail [-h] [--dir DIR] [--version] COMMAND ...",
+        description="A mail appliance: receives, judges, queues durably and delivers.",
+    )
     parser.add_argument("--dir", default="", metavar="DIR", help="the jetmail directory to work on")
     parser.add_argument("--version", action="version", version=f"jetmail {_version()}")
-    commands = Commands(parser.add_subparsers(title="commands", metavar="COMMAND", dest="command_name", required=True, parser_class=Parser))
-    for family in families:
-        import_module(f"jetmail.cli.{family}").register(commands)
+    choice = parser.add_subparsers(prog="jetmail", metavar="COMMAND", dest="command_name", required=True, parser_class=Parser, help=SUPPRESS)
+    commands = Commands(choice)
+    parts = []
+    for heading, members in GROUPS.items():
+        first = len(commands.listed)
+        for family in members.split():
+            if family in families:
+                import_module(f"jetmail.cli.{family}").register(commands)
+        parts.append(f"{heading}:\n" + "\n".join(_entry(name, told) for name, told in commands.listed[first:]))
+    parser.epilog = "\n\n".join([*parts, _EPILOG])
     return parser
+
+
+def _entry(name: str, told: str) -> str:
+    return textwrap.fill(told, 100, initial_indent=f"  {name:<16}", subsequent_indent=" " * 18)
 
 
 def main(

@@ -48,11 +48,12 @@ class Parser(argparse.ArgumentParser):
 
 
 class Commands:
-    """The place a family adds its commands to."""
+    """The place a family adds its commands to. `listed`: name and help line of each, in order."""
 
     def __init__(self, subparsers: argparse._SubParsersAction[Parser], names: tuple[str, ...] = ()) -> None:
         self._subparsers = subparsers
         self._names = names
+        self.listed: list[tuple[str, str]] = []
 
     def add(
         self, name: str, run: Callable, help: str, example: str | Sequence[str], *, details: str = "", json: bool = True, yes: bool = False
@@ -61,6 +62,7 @@ class Commands:
         examples = [example] if isinstance(example, str) else example
         epilog = "example:\n" + "\n".join(f"  jetmail {line}" for line in examples)
         parser = self._subparsers.add_parser(name, help=help, description=f"{help[:1].upper()}{help[1:]}.\n{details}".rstrip(), epilog=epilog)
+        self.listed.append((name, help))
         parser.set_defaults(run=run, command=" ".join([*self._names, name]), json=False)
         if json:
             parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
@@ -71,6 +73,7 @@ class Commands:
     def family(self, name: str, help: str, example: str) -> Commands:
         """A command that only groups others: `jetmail domain add`."""
         parser = self._subparsers.add_parser(name, help=help, description=f"{help[:1].upper()}{help[1:]}.", epilog=f"example:\n  jetmail {example}")
+        self.listed.append((name, help))
         group = parser.add_subparsers(title="commands", metavar="COMMAND", dest=f"{name}_command", required=True, parser_class=Parser)
         return Commands(group, (*self._names, name))
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from jetmail.cli import sample
-from jetmail.cli.main import build_parser, main
+from jetmail.cli.main import GROUPS, build_parser, main
 from tests.cli.conftest import CommandLine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -34,7 +36,7 @@ def test_every_command_explains_itself(name: str) -> None:
 def test_every_example_is_right(name: str) -> None:
     """What the help shows can be typed as it stands."""
     for line in (COMMANDS[name].epilog or "").splitlines()[1:]:
-        words = line.strip().removeprefix("jetmail ").split(" > ")[0].replace('"mailbox full"', "full").split()
+        words = shlex.split(line.strip().removeprefix("jetmail ").split(" > ")[0])
         arguments = build_parser().parse_args(words)
         assert arguments.command == name
 
@@ -43,6 +45,16 @@ def test_every_example_is_right(name: str) -> None:
 def test_every_command_is_documented(name: str) -> None:
     """docs/cli.md has a section for it."""
     assert f"\n## {name}\n" in (ROOT / "docs" / "cli.md").read_text("utf-8")
+
+
+def test_help_lists_all_in_groups() -> None:
+    """`--help` names every command once, under the heading of what one has in mind."""
+    text = build_parser().format_help()
+    for name in {name.split()[0] for name in COMMANDS}:
+        assert len(re.findall(rf"(?m)^  {name} ", text)) == 1, name
+    assert [heading for heading in GROUPS if f"\n\n{heading}:\n" not in text] == []
+    places = [text.index(part) for part in ("\n  domain ", "who sends", "\n  smtp-user ", "mail on its way", "\n  webhook ")]
+    assert places == sorted(places)
 
 
 def test_readme_names_real_commands() -> None:
