@@ -280,6 +280,8 @@ class DocsTests(PortalTestCase):
             "content",
             "expired",
             "operator",
+            "returned",
+            "report",
         }
         self.assertEqual(outcomes | set(RULINGS), set(render.REASONS))
 
