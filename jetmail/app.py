@@ -265,7 +265,7 @@ class Appliance(Service):
         self.api = building.api(
             config, reactor, self.services, self.directory, self.entropy, self.executor, self.metrics, self._make_reference, tls
         )  # fmt: skip
-        self.policies = building.policies(config, reactor, self.hostname, self.directory, self.metrics, self.files)
+        self.policies = building.policies(config, reactor, self.hostname, self.directory, self.metrics, self.files, self._inherited)
         self.site = make_site(WebOptions(brand=config.web.brand, hosts=tuple(config.web.hosts)), self._web_services())
 
     def _make_receiver(self, peer: Peer) -> Receiver:

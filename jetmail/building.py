@@ -20,7 +20,7 @@ from jetmail.api.site import ApiPort, ApiServices, make_api
 from jetmail.config import Config
 from jetmail.inbound.connections import Connections
 from jetmail.inbound.handin import HandIn
-from jetmail.inbound.listener import SmtpFactory, everywhere
+from jetmail.inbound.listener import SmtpFactory, adopted, everywhere
 from jetmail.inbound.login import DirectoryLogin, is_allowed_from
 from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Peer, origin, plain
@@ -132,9 +132,18 @@ def api(
     return ApiPort(reactor, site, messages, given.address or everywhere(), given.port, None if is_plain else tls, config.smtp.stop_grace)
 
 
-def policies(config: Config, reactor: Any, hostname: str, directory: Directory, metrics: Metrics, files: CertificateFiles) -> PolicyPort:
+def policies(
+    config: Config, reactor: Any, hostname: str, directory: Directory, metrics: Metrics, files: CertificateFiles,
+    inherited: Mapping[int, Sequence[int]],
+) -> PolicyPort:  # fmt: skip
     """[web], the policies of our own domains"""
     web = config.web
+
+    def open_ports(factory: Any) -> list[Any]:
+        if not web.policy_port:
+            return []
+        ours = [adopted(reactor, fd, factory) for fd in inherited.get(web.policy_port, ())]
+        return ours or [reactor.listenTCP(web.policy_port, factory, interface=web.policy_address or everywhere())]
 
     def policy_of(domain: str) -> str:
         found = directory.served_policy(domain)
@@ -144,7 +153,7 @@ def policies(config: Config, reactor: Any, hostname: str, directory: Directory, 
 
     folder = config.path(web.policy_certificates) if web.policy_certificates else config.state / "tls"
     site = PolicySite(PolicyOptions(), metrics, reactor, policy_of, origin)
-    return PolicyPort(reactor, site, web.policy_address, web.policy_port, ServerTls(files, folder=folder))
+    return PolicyPort(reactor, site, ServerTls(files, folder=folder), open_ports)
 
 
 def doors(

@@ -121,18 +121,21 @@ class Listeners(Service):
         options = factory.options
         try:
             if options.fd is not None:
-                return self._adopt(options.fd, factory)
+                return adopted(self._reactor, options.fd, factory)
             return self._reactor.listenTCP(
                 options.port, factory, backlog=options.backlog, interface=options.address or everywhere()
             )
         except OSError as error:
             raise CannotListenError(options.address or "any", options.port, error) from error
 
-    def _adopt(self, fd: int, factory: SmtpFactory) -> IListeningPort:
-        with socket.socket(fileno=os.dup(fd)) as found:
-            family = found.family
-            found.setblocking(False)  # a property of the socket itself, so the adopted descriptor has it too
-        return self._reactor.adoptStreamPort(fd, family, factory)
+
+def adopted(reactor: Any, fd: int, factory: Any) -> IListeningPort:
+    """A listening socket that was opened by somebody else, who kept the right to."""
+    with socket.socket(fileno=os.dup(fd)) as found:
+        family = found.family
+        found.setblocking(False)  # a property of the socket itself, so the adopted descriptor has it too
+    port: IListeningPort = reactor.adoptStreamPort(fd, family, factory)
+    return port
 
 
 async def _closed(port: IListeningPort) -> None:

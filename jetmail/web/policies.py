@@ -9,7 +9,7 @@ address are counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,23 +135,21 @@ class PolicySite(DoorSite):
 
 
 class PolicyPort:
-    """See the module. `tls`: an IOpenSSLServerConnectionCreator. Port 0: nothing is served."""
+    """See the module. `tls`: an IOpenSSLServerConnectionCreator. `open_ports(factory)` listens: the ports it has opened, none when nothing is
+    served."""
 
-    def __init__(self, reactor: Any, site: PolicySite, address: str, port: int, tls: Any) -> None:
-        self._reactor = reactor
+    def __init__(self, reactor: Any, site: PolicySite, tls: Any, open_ports: Callable[[Any], Sequence[Any]]) -> None:
         self._site = site
         self._factory = TLSMemoryBIOFactory(tls, False, site, reactor)
-        self._address = address
-        self._port = port
-        self._open: Any = None
+        self._open_ports = open_ports
+        self._open: Sequence[Any] = ()
 
     def listen(self) -> None:
         """Raises CannotListenError."""
-        if self._port:
-            self._open = self._reactor.listenTCP(self._port, self._factory, interface=self._address)
+        self._open = self._open_ports(self._factory)
 
     async def stop(self) -> None:
         """No more of it."""
-        if self._open is not None:
-            await maybeDeferred(self._open.stopListening)
-            self._site.close()
+        for port in self._open:
+            await maybeDeferred(port.stopListening)
+        self._site.close()

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from jetmail.actions import mta_sts
+from jetmail.actions import domains, mta_sts
 from jetmail.actions.access import Actor
 from jetmail.errors import NotFoundError, UsageError
 from jetmail.interfaces import AnswerKind
 from jetmail.mailauth import mtasts
-from jetmail.store.directory import audit
-from tests.actions.office import ANNA, BERT, NOW, ROOT, Office, statuses
+from jetmail.store.directory import audit, claims
+from tests.actions.office import ANNA, BERT, DAY, NOW, ROOT, Office, statuses
 
 NAME = "example.com"
 OPTIONS: dict[str, Any] = {"hostname": "mx.mail.test", "policy_target": "mta-sts.mail.test", "tls_reports": "reports@mail.test"}
@@ -134,3 +134,12 @@ def test_looked_at(office: Office, zone: dict[tuple[str, str], Any], subject: st
             office.resolver.zone.pop(key, None)
     record = next(each for each in office.verify().records if each.subject == subject)
     assert (record.status, words in record.found) == (status, True), record
+
+
+def test_looked_at_again(office: Office) -> None:
+    """A domain that only receives is looked at every hour too, once it has a policy."""
+    office.settled(domains.change(office.db, ROOT, NAME, {"outbound": False}, now=NOW))
+    office.verify()
+    assert office.db.read(claims.stale, NOW + DAY, 10) == ()
+    choose(office)
+    assert office.db.read(claims.stale, NOW + DAY, 10) == (NAME,)

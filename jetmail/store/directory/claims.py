@@ -98,10 +98,11 @@ def has_return_path(conn: Connection, domain: str) -> bool:
 
 
 def stale(conn: Connection, before: float, limit: int) -> tuple[str, ...]:
-    """Verified domains somebody has once asked about, last looked at before then, oldest first."""
+    """Verified domains that send or have a policy, and that somebody has once asked about, last looked at before then, oldest first."""
     rows = conn.execute(
         """SELECT c.domain FROM domain_checks c JOIN domains d ON d.name = c.domain
-           WHERE d.verified_at IS NOT NULL AND d.outbound = 1 GROUP BY c.domain HAVING MIN(c.checked) < ? ORDER BY MIN(c.checked) LIMIT ?""",
+           WHERE d.verified_at IS NOT NULL AND (d.outbound = 1 OR d.name IN (SELECT domain FROM served_policies))
+           GROUP BY c.domain HAVING MIN(c.checked) < ? ORDER BY MIN(c.checked) LIMIT ?""",
         (before, limit),
     ).fetchall()
     return tuple(row[0] for row in rows)
