@@ -98,6 +98,21 @@ def identity(user: str, group: str) -> tuple[int, int] | None:
         raise ConfigError([f"server.user: there is no user {user!r} or no group {group!r} on this system"]) from error
 
 
+def barred(path: Path, user: str, owner: tuple[int, int]) -> Path | None:
+    """The first folder on the way to `path` that this user may not pass, or `path` itself when they may not read it; None when all is well.
+    Goes by owner, groups and modes, as the kernel does for whoever is not root. Raises OSError."""
+    uid, gid = owner
+    groups = {gid, *os.getgrouplist(user, gid)}
+    whole = path.resolve()
+    for place in (*reversed(whole.parents), whole):
+        found = place.stat()
+        bits = found.st_mode >> (6 if found.st_uid == uid else 3 if found.st_gid in groups else 0) & 7
+        needed = 5 if place == whole else 1
+        if uid and bits & needed != needed:
+            return place
+    return None
+
+
 def give_to(directory: Path, owner: tuple[int, int] | None) -> None:
     """Make the directory, and hand it and what is in it to `owner` when we are root. Raises ConfigError."""
     try:

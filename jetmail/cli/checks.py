@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from jetmail import config as settings
+from jetmail import host
 from jetmail.cli.wake import wake
 from jetmail.errors import ConfigError, StoreError
 from jetmail.store import migrations
@@ -105,6 +107,23 @@ def store(config: settings.Config) -> Iterator[Problem]:
         yield Problem(str(config.database), "store", f"has schema {version}, made by a newer jetmail than this one ({migrations.SCHEMA_VERSION})")
     elif not os.access(config.database, os.W_OK):
         yield Problem(str(config.database), "store", "cannot be written by this user")
+
+
+def user(config: settings.Config) -> Iterator[Problem]:
+    """Whom the process becomes exists, and can read the program and its settings then: parts of it are read while it runs."""
+    name = config.server.user
+    try:
+        owner = host.identity(name, config.server.group)
+    except ConfigError as error:
+        yield from (Problem(config.file.name, "server.user", problem.partition(": ")[2]) for problem in error.problems)
+        return
+    if owner is None:
+        return
+    for place in (Path(settings.__file__).parent, Path(sys.prefix), config.file.parent):
+        if (wall := host.barred(place, name, owner)) is not None:
+            yield Problem(
+                config.file.name, "server.user", f"{name} may not read {place} (stopped at {wall}): put it elsewhere, such as /opt, or open it"
+            )
 
 
 def disk(config: settings.Config) -> Iterator[Problem]:
@@ -240,4 +259,4 @@ def source_problem(address: str) -> str:
     return ""
 
 
-CHECKS: tuple[Callable[[settings.Config], Iterator[Problem]], ...] = (rule_chain, presets, store, disk, certificate, ports, sources, resolvers)
+CHECKS: tuple[Callable[[settings.Config], Iterator[Problem]], ...] = (rule_chain, presets, store, user, disk, certificate, ports, sources, resolvers)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pwd
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from jetmail import config as settings
+from jetmail import host
 from jetmail.cli import checks
 from jetmail.cli.setup import make_directory
 from jetmail.store.database import InlineDatabase
@@ -106,3 +109,32 @@ def test_a_full_disk(directory: Path) -> None:
     """Less room than min_free is a problem: no mail would be accepted."""
     assert "no mail would be accepted" in reasons(checks.disk(config(directory, store={"min_free": 1 << 60})))
     assert not list(checks.disk(config(directory, store={"min_free": 0})))
+
+
+def test_user_who_cannot_read_the_program(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom the process becomes must exist and be able to read it: named with the folder that stops them."""
+    monkeypatch.setattr(checks.host, "identity", lambda user, group: (65534, 65534) if user else None)
+    (directory / "etc").chmod(0o700)
+    found = reasons(checks.user(config(directory, server={"user": "nobody"})))
+    assert f"server.user: nobody may not read {directory / 'etc'} (stopped at " in found
+    assert not list(checks.user(config(directory)))
+
+
+def test_user_who_does_not_exist(directory: Path) -> None:
+    """A user this system does not know is found before the start."""
+    assert "there is no user 'nobody-of-this-name'" in reasons(checks.user(config(directory, server={"user": "nobody-of-this-name"})))
+
+
+def test_what_a_user_may_pass(tmp_path: Path) -> None:
+    """By owner, group and others, in this order; root goes everywhere."""
+    inner = tmp_path / "outer" / "inner"
+    inner.mkdir(parents=True)
+    me, group = os.getuid(), os.getgid()
+    tmp_path.chmod(0o755)
+    (tmp_path / "outer").chmod(0o750)
+    name = pwd.getpwuid(me).pw_name
+    assert host.barred(inner, name, (0, 0)) is None
+    stranger = host.barred(inner, "nobody", (65534, 65534))
+    assert stranger is not None and (stranger == tmp_path / "outer" or stranger in tmp_path.parents)
+    if me:
+        assert host.barred(inner, name, (me, group)) is None
