@@ -160,6 +160,7 @@ def delivery_options(config: Config, hostname: str) -> DeliveryOptions:
         source=delivery.source_ipv4,
         source6=delivery.source_ipv6,
         send_8bit_anyway=delivery.send_8bit_anyway,
+        bdat=delivery.bdat,
         timeouts=timeouts,
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jetmail import config as configuration
+from jetmail import wiring
 from jetmail.config import Config, effective, load, parse, split_host_port
 from jetmail.errors import ConfigError
 from jetmail.rules import registry, symbols
@@ -108,3 +109,9 @@ def test_what_the_parser_of_toml_gives_up_on(read: Callable[[Path], object], tex
     file.write_text(text)
     with pytest.raises(ConfigError, match="some.toml"):
         read(file)
+
+
+def test_bdat_can_be_asked_for() -> None:
+    """Content goes by DATA unless the settings say otherwise, and what they say reaches the deliverer."""
+    for text, is_bdat in (("", False), ("[delivery]\nbdat = true", True)):
+        assert wiring.delivery_options(parse(tomllib.loads(text), FILE), "mx.example.org").bdat is is_bdat
