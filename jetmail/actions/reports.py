@@ -97,14 +97,14 @@ def _report(conn: Connection, uid: str, auth: str) -> Report:
     meaning = REASONS[word].meaning if word in REASONS else word
     return Report(
         message.uid, message.user, message.received, message.sender, message.header_from, message.message_id, message.client_address,
-        refused[0].reply, word, meaning, advice(word), _evidence(message) if is_refused else (),
+        refused[0].reply, word, meaning, advice(word), _evidence(message, "" if is_refused else refused[0].recipient),
     )  # fmt: skip
 
 
-def _evidence(message: Message) -> tuple[Evidence, ...]:
-    """Findings about the message itself: those about one recipient are that one's."""
+def _evidence(message: Message, recipient: str) -> tuple[Evidence, ...]:
+    """Findings about the message itself, or about that recipient alone: the others' are theirs."""
     return tuple(
         Evidence(str(item.get("symbol", "")), float(item.get("score") or 0.0), str(item.get("detail", "")))
         for item in message.findings
-        if "recipient" not in item and item.get("symbol") not in ("REJECT", "DEFER", "PASS", "MARK", "QUARANTINE")
+        if item.get("recipient", "") == recipient and item.get("symbol") not in ("REJECT", "DEFER", "PASS", "MARK", "QUARANTINE")
     )

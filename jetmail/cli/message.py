@@ -59,10 +59,10 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
             ("response", message.response),
         ],
     )
-    if message.user and message.response.startswith("5"):
-        reason = next((row.reason for row in shown.deliveries if row.reply == message.response), "")
-        if advice := reports.advice(reason):
-            output.pairs(context.out, [("advice", advice)])
+    if message.user:
+        # Recipients refused at RCPT, and the message itself.
+        words = [row.reason for row in shown.deliveries if row.status not in (Status.QUEUED, Status.DELIVERED) and not row.attempts]
+        output.pairs(context.out, [("advice", advice) for advice in dict.fromkeys(map(reports.advice, words)) if advice])
     for finding in shown.findings:
         output.pairs(context.out, [("finding", " ".join(f"{key}={value}" for key, value in finding.items() if value != ""))])
     print(file=context.out)

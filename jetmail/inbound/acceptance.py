@@ -127,13 +127,13 @@ def _final(address: str, domain: str, ruling: Ruling) -> NewDelivery:
     return NewDelivery(address, domain, address, domain, status, ruling.reason, str(ruling.public_reply))
 
 
-def findings(opinions: Iterable[Opinion], recipients: Sequence[RecipientFacts] = ()) -> str:
-    """Every opinion as JSON, for the question "why": who said what, about whom."""
+def findings(opinions: Iterable[Opinion], recipients: Sequence[RecipientFacts] = (), refused: Iterable[Refused] = ()) -> str:
+    """Every opinion as JSON, for the question "why": who said what, about whom. `refused`: recipients that are not among `recipients` any more."""
     items: list[dict[str, object]] = []
-    for opinion in opinions:
-        about: dict[str, object] = {"rule": opinion.rule}
-        if opinion.recipient is not None and opinion.recipient < len(recipients):
-            about["recipient"] = str(recipients[opinion.recipient].address)
+    named = [(opinion, _named(opinion, recipients)) for opinion in opinions]
+    named += [(opinion, item.address) for item in refused for opinion in item.opinions]
+    for opinion, recipient in named:
+        about: dict[str, object] = {"rule": opinion.rule, "recipient": recipient} if recipient else {"rule": opinion.rule}
         verdict = opinion.verdict
         items += [{"symbol": finding.symbol, "score": finding.score, "detail": finding.detail, **about} for finding in verdict.findings]
         if verdict.ruling is not None:
@@ -141,6 +141,11 @@ def findings(opinions: Iterable[Opinion], recipients: Sequence[RecipientFacts] =
         if verdict.trusts:
             items.append({"symbol": "TRUSTED", "score": 0.0, "detail": "", **about})
     return json.dumps(items[:MAX_FINDINGS], ensure_ascii=False, separators=(",", ":")) if items else "[]"
+
+
+def _named(opinion: Opinion, recipients: Sequence[RecipientFacts]) -> str:
+    index = opinion.recipient
+    return str(recipients[index].address) if index is not None and index < len(recipients) else ""
 
 
 def new_message(

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from jetmail.inbound import acceptance
-from jetmail.inbound.acceptance import Group
+from jetmail.inbound.acceptance import Group, Refused
 from jetmail.inbound.aggregates import ReportReading
 from jetmail.inbound.contacts import MAX_PEERS
 from jetmail.inbound.intake import Intake
@@ -90,7 +90,7 @@ class Committing:
         self._refusal: Reply | None = None
 
     def start(
-        self, trace: bytes, recipients: Sequence[RecipientFacts], settlement: Settlement, said: Sequence[Opinion], refused: tuple[NewDelivery, ...]
+        self, trace: bytes, recipients: Sequence[RecipientFacts], settlement: Settlement, said: Sequence[Opinion], refused: Sequence[Refused]
     ) -> Deferred[Reply]:
         """-> the reply, once it is true: a 250, or the refusal of a message of which a copy is kept."""
         self._refusal = None if settlement.accepted else settlement.reply
@@ -107,7 +107,7 @@ class Committing:
         self._begin(*accepted)
 
     def _begin(
-        self, trace: bytes, recipients: Sequence[RecipientFacts], settlement: Settlement, said: Sequence[Opinion], refused: tuple[NewDelivery, ...]
+        self, trace: bytes, recipients: Sequence[RecipientFacts], settlement: Settlement, said: Sequence[Opinion], refused: Sequence[Refused]
     ) -> None:
         try:
             groups = acceptance.groups(settlement, said, not self._client.user)
@@ -143,7 +143,7 @@ class Committing:
         recipients: Sequence[RecipientFacts],
         settlement: Settlement,
         said: Sequence[Opinion],
-        refused: tuple[NewDelivery, ...],
+        refused: Sequence[Refused],
     ) -> None:
         services = self._services
         rows = [acceptance.deliveries(recipients, settlement, group) for group in groups]
@@ -160,12 +160,12 @@ class Committing:
             rows = [tuple(self._explained(row) for row in deliveries) for deliveries in rows]
         first_retry = services.first_retry(self._time) if claimed else 0.0
         response = f"250 2.0.0 OK queued as {self._uid}" if self._refusal is None else str(self._refusal)
-        why = acceptance.findings(said, recipients) if said else "[]"
+        why = acceptance.findings(said, recipients, refused) if said or refused else "[]"
         news = [
             acceptance.new_message(
                 uid=services.make_uid() if number else self._uid, client=self._client, sender=self._sender, time=self._time, message=self._message,
                 content=self._content(trace, group, spool) if self._is_kept(deliveries) else None,
-                deliveries=deliveries if number else deliveries + refused, response=response,
+                deliveries=deliveries if number else deliveries + acceptance.refusals(refused), response=response,
                 score=group.score, findings=why, claimed=claimed, first_retry=first_retry,
             )
             for number, (group, spool, deliveries) in enumerate(zip(groups, spools, rows, strict=True))

@@ -23,7 +23,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from jetmail.inbound import acceptance
 from jetmail.inbound.committing import Committing, Submitted
 from jetmail.inbound.intake import Intake
 from jetmail.inbound.peer import HTTP, Peer
@@ -366,7 +365,7 @@ class Receiver:
         if isinstance(pending.reading, Reading):
             sender = Sender(None, sender.size, sender.body, sender.smtputf8)
         committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted, pending.reading)
-        return committing.start(received(hop), facts.recipients, settlement, said, acceptance.refusals(pending.refused))
+        return committing.start(received(hop), facts.recipients, settlement, said, tuple(pending.refused))
 
     # AUTH
 

@@ -67,6 +67,8 @@ class SuppressedTests(SynchronousTestCase):
         told = self.successResultOf(report(self.house.db, uid, "uuid-of-app"))
         self.assertEqual((told.reason, told.reply), ("suppressed", refused))
         self.assertIn("suppression list", told.advice)
+        self.assertEqual([found.symbol for found in told.evidence], ["RECIPIENT_SUPPRESSED"])
+        self.assertIn("since ", told.evidence[0].detail)
         self.failureResultOf(report(self.house.db, uid, "uuid-of-other"), NotFoundError)
 
     def test_report_of_a_refusal(self) -> None:
