@@ -93,8 +93,8 @@ def _schemas(options: ApiOptions) -> Schema:
     }  # fmt: skip
     number: Schema = {"type": ["number", "null"], "description": "epoch seconds"}
     delivery: Schema = {
-        "recipient": _TEXT, "status": _TEXT, "reason": _TEXT, "reply": _TEXT, "attempts": {"type": "integer"}, "next_attempt": number,
-        "finished": number,
+        "recipient": _TEXT, "status": _TEXT, "reason": _TEXT, "reply": _TEXT, "attempts": {"type": "integer"},
+        "held": {"type": "boolean"}, "next_attempt": number, "finished": number,
     }  # fmt: skip
     status: Schema = {
         "id": _TEXT, "received": number, "transtype": {"enum": ["HTTP", "ESMTPSA", "ESMTP"]}, "sender": _TEXT, "subject": _TEXT, "message_id": _TEXT,

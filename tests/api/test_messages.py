@@ -385,6 +385,13 @@ class ShowTests(ApiTestCase):
         refused = self.post(LETTER | {"from": "x@other.test"}).json()["error"]["reference"]
         self.assertEqual(self.ask("GET", f"/v1/messages/{refused}").json()["deliveries"][0]["status"], "rejected")
 
+    def test_status_of_held(self) -> None:
+        """What is held says so, and is not tried at any time."""
+        uid = self.post().json()["id"]
+        self.house.db.run(lambda conn: conn.execute("UPDATE deliveries SET held = 1"))
+        (told,) = self.ask("GET", f"/v1/messages/{uid}").json()["deliveries"]
+        self.assertEqual((told["status"], told["held"], told["next_attempt"]), ("queued", True, None))
+
     def test_of_others(self) -> None:
         """Messages of another user of the same account do not exist, nor does mail that came in."""
         uid = self.post().json()["id"]

@@ -350,7 +350,7 @@ def _told(shown: messages.Shown) -> dict[str, Any]:
     deliveries = [
         {
             "recipient": item.recipient, "status": item.status, "reason": item.reason, "reply": item.reply, "attempts": item.attempts,
-            "next_attempt": item.next_attempt if item.status == "queued" else None, "finished": item.finished,
+            "held": item.held, "next_attempt": item.next_attempt if item.status == "queued" and not item.held else None, "finished": item.finished,
         }
         for item in shown.deliveries
     ]  # fmt: skip
