@@ -11,6 +11,7 @@ from jetmail.actions import logsearch
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
 from jetmail.cli.parser import OK, Commands, count, moment
+from jetmail.errors import UsageError
 from jetmail.mail.status import Status
 from jetmail.store.traffic.search import Criteria, LogRow
 
@@ -59,13 +60,16 @@ def register(commands: Commands) -> None:
 def log(context: Context, arguments: argparse.Namespace) -> int:
     """Search."""
     now = context.seconds()
+    since, until = _at(arguments.since, now), _at(arguments.until, now)
+    if since is not None and until is not None and since > until:
+        raise UsageError("--since", "is later than --until")
     texts = {field: getattr(arguments, field) for field, _ in _TEXTS.values()}
     criteria = Criteria(
         **texts,
         status=tuple(arguments.status),
         direction=arguments.direction,
-        date_from=_at(arguments.since, now),
-        date_to=_at(arguments.until, now),
+        date_from=since,
+        date_to=until,
         score_min=arguments.score_min,
         score_max=arguments.score_max,
     )

@@ -123,6 +123,8 @@ def test_log_refuses_nonsense(jetmail: CommandLine) -> None:
     ):
         jetmail.run("log", *words)
         assert jetmail.code == 2 and jetmail.err.startswith("jetmail: "), words
+    jetmail.run("log", "--since", "1d", "--until", "2d")
+    assert jetmail.err == "jetmail: --since: is later than --until\n"  # the words that were typed
 
 
 def test_log_pages(jetmail: CommandLine) -> None:
