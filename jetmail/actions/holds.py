@@ -148,8 +148,7 @@ def _may(conn: Connection, actor: Actor, scope: str, key: str) -> bool:
     if scope == "domain":
         domain = domains.get(conn, key)
         return domain is not None and domain.verified_at is not None and access.may(actor, access.QUEUE, Object(domain.account_id, key))
-    user = principals.get(conn, key)
-    return user is not None and access.may(actor, access.QUEUE, Object(account_id=user.account_id))
+    return access.may(actor, access.QUEUE, Object(account_id=principals.account_of(conn, key)))
 
 
 def _scope_key(conn: Connection, actor: Actor, scope: str, text: str) -> str:

@@ -122,6 +122,12 @@ class Context:
         """Who acts: whoever may read and write the store's file is the sysadmin."""
         return Actor.sysadmin(f"{os.environ.get('SUDO_USER') or os.environ.get('USER') or os.getuid()}")
 
+    def account(self, text: str) -> int:
+        """The account people name by its name or its number; '' is the default one. Raises NotFoundError."""
+        from jetmail.actions import accounts
+
+        return int(self.db.read(accounts.found, self.actor, text or "1").id)
+
     def changed(self) -> None:
         """Something was written: a running process should look."""
         wake(self.config.socket)

@@ -9,7 +9,7 @@ from typing import Any
 from jetmail.actions import domains
 from jetmail.cli import domain_dns, output
 from jetmail.cli.context import Context, settled
-from jetmail.cli.parser import FAILED, OK, Commands, Parser, count
+from jetmail.cli.parser import FAILED, OK, Commands, Parser
 from jetmail.mail.address import display_domain
 from jetmail.store.directory.domains import Destination, Domain
 
@@ -26,7 +26,7 @@ def register(commands: Commands) -> None:
         "--alias-of", default="", metavar="DOMAIN", help="mail for x@NAME is mail for x@DOMAIN; such a domain has no destination of its own"
     )
     parser.add_argument("--verified", action="store_true", help="its owner is known to agree; without it mail for it is refused until proved by DNS")
-    parser.add_argument("--account", type=count, default=1, metavar="ID", help="whose it is (1)")
+    parser.add_argument("--account", default="", metavar="ACCOUNT", help="whose it is: the account's name or number (default)")
     _add_settings(parser)
     family.add("list", listing, "list the domains", "domain list --json")
     _name(family.add("show", show, "show one domain with everything set for it", "domain show example.org"))
@@ -100,7 +100,7 @@ def add(context: Context, arguments: argparse.Namespace) -> int:
             kind=kind,
             alias_of=arguments.alias_of,
             verified=arguments.verified,
-            account_id=arguments.account,
+            account_id=context.account(arguments.account),
             challenge=context.token(),
             **given,
         )

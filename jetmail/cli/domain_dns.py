@@ -8,7 +8,7 @@ from jetmail.actions import domain_checks
 from jetmail.actions.domain_checks import Record, Report
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
-from jetmail.cli.parser import FAILED, OK, Commands, Parser, count
+from jetmail.cli.parser import FAILED, OK, Commands, Parser
 from jetmail.mail.address import display_domain
 
 MARKS = {"ok": "ok", "missing": "MISSING", "wrong": "WRONG", "unknown": "?"}
@@ -41,13 +41,13 @@ def register(family: Commands) -> None:
     )
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="the account's own name; without one, what is set is shown and checked")
     parser.add_argument("--clear", action="store_true", help="use our name again")
-    parser.add_argument("--account", type=count, default=1, metavar="ID", help="whose (1)")
+    parser.add_argument("--account", default="", metavar="ACCOUNT", help="whose: the account's name or number (default)")
 
 
 def verify(context: Context, arguments: argparse.Namespace) -> int:
     """Look now."""
     report = settled(
-        domain_checks.verify(context.workshop, context.actor, arguments.name, token=context.token(), account_id=arguments.account or 0)
+        domain_checks.verify(context.workshop, context.actor, arguments.name, token=context.token(), account_id=_account(context, arguments))
     )
     context.changed()
     _show(context, report)
@@ -57,7 +57,7 @@ def verify(context: Context, arguments: argparse.Namespace) -> int:
 def dns(context: Context, arguments: argparse.Namespace) -> int:
     """What to publish."""
     report = settled(
-        domain_checks.told(context.workshop, context.actor, arguments.name, token=context.token(), account_id=arguments.account or 0)
+        domain_checks.told(context.workshop, context.actor, arguments.name, token=context.token(), account_id=_account(context, arguments))
     )
     if arguments.zone:
         for record in report.records:
@@ -70,9 +70,9 @@ def dns(context: Context, arguments: argparse.Namespace) -> int:
 def spf_include(context: Context, arguments: argparse.Namespace) -> int:
     """Whitelabel."""
     if arguments.name or arguments.clear:
-        settled(domain_checks.set_include(context.db, context.actor, arguments.account, arguments.name, now=context.seconds()))
+        settled(domain_checks.set_include(context.db, context.actor, context.account(arguments.account), arguments.name, now=context.seconds()))
         context.changed()
-    told = settled(domain_checks.include(context.workshop, context.actor, arguments.account))
+    told = settled(domain_checks.include(context.workshop, context.actor, context.account(arguments.account)))
     items: list[tuple[str, object]] = [("account", told.account_id), ("name", told.name or "ours")]
     if told.name:
         items += [("publish", f'{told.name}. IN TXT "{told.value}"'), ("status", MARKS[told.status]), ("found", told.found or "-")]
@@ -82,7 +82,7 @@ def spf_include(context: Context, arguments: argparse.Namespace) -> int:
 
 def _arguments(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="the domain")
-    parser.add_argument("--account", type=count, metavar="ID", help="of this account, where several say it is theirs")
+    parser.add_argument("--account", default="", metavar="ACCOUNT", help="of this account (its name or number), where several say it is theirs")
 
 
 def _show(context: Context, report: Report) -> None:
@@ -105,3 +105,7 @@ def _items(record: Record) -> list[tuple[str, object]]:
     if record.note and record.status != "ok":
         items.append(("  note", record.note))
     return items
+
+
+def _account(context: Context, arguments: argparse.Namespace) -> int:
+    return context.account(arguments.account) if arguments.account else 0

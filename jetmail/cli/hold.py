@@ -6,12 +6,12 @@ import argparse
 import uuid
 from typing import Any
 
-from jetmail.actions import holds
+from jetmail.actions import accounts, holds, people
 from jetmail.actions.holds import Trial
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
 from jetmail.cli.parser import FAILED, OK, Commands, Parser, moment
-from jetmail.errors import UsageError
+from jetmail.errors import NotFoundError, UsageError
 from jetmail.mail.holdrule import DIRECTIONS, HoldRule
 
 _UUID = "5a1f8c1e-8f8e-4f2a-9a51-3f0d6f3c2b1a"
@@ -89,7 +89,7 @@ def listing(context: Context, arguments: argparse.Namespace) -> int:
     context.show(
         settled(holds.listing(context.db, context.actor)),
         ("uuid", "for", "direction", "holds", "reason", "state"),
-        lambda rule: (rule.uuid, _scope(rule), rule.direction, _asks(rule), rule.reason or "-", _state(rule, now)),
+        lambda rule: (rule.uuid, _scope(context, rule), rule.direction, _asks(rule), rule.reason or "-", _state(rule, now)),
         "no hold rules",
         keep=("uuid", "state"),
     )
@@ -119,7 +119,7 @@ def test(context: Context, arguments: argparse.Namespace) -> int:
     context.show(
         rows,
         ("uuid", "for", "holds", "reason"),
-        lambda rule: (rule.uuid, _scope(rule), _asks(rule), rule.reason or "-"),
+        lambda rule: (rule.uuid, _scope(context, rule), _asks(rule), rule.reason or "-"),
         "no rule holds it",
         keep=("uuid",),
     )
@@ -167,7 +167,7 @@ def _shown(context: Context, rule: HoldRule) -> int:
         rule,
         [
             ("uuid", rule.uuid),
-            ("for", _scope(rule)),
+            ("for", _scope(context, rule)),
             ("direction", rule.direction),
             ("holds", _asks(rule)),
             ("reason", rule.reason or "-"),
@@ -179,8 +179,16 @@ def _shown(context: Context, rule: HoldRule) -> int:
     return OK
 
 
-def _scope(rule: HoldRule) -> str:
-    return "all mail" if rule.scope == "appliance" else f"{rule.scope} {rule.scope_key}"
+def _scope(context: Context, rule: HoldRule) -> str:
+    name = rule.scope_key
+    try:
+        if rule.scope == "account":
+            name = context.db.read(accounts.found, context.actor, rule.scope_key).name
+        elif rule.scope == "user":
+            name = settled(people.name_of(context.db, context.actor, rule.scope_key))
+    except NotFoundError:
+        name = f"(deleted) {rule.scope_key}"
+    return "all mail" if rule.scope == "appliance" else f"{rule.scope} {name}"
 
 
 def _asks(rule: HoldRule) -> str:

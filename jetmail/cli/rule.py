@@ -98,7 +98,7 @@ def _scope(parser: Parser) -> None:
     scopes = parser.add_mutually_exclusive_group()
     scopes.add_argument("--domain", metavar="DOMAIN", help="for mail to one domain")
     scopes.add_argument("--address", metavar="ADDRESS", help="for mail to one address")
-    scopes.add_argument("--account", metavar="ID", help="for mail to all domains of one account")
+    scopes.add_argument("--account", metavar="ACCOUNT", help="for mail to all domains of one account: its name or number")
 
 
 def _settings(parser: Parser) -> None:
@@ -138,7 +138,7 @@ def chain(context: Context, arguments: argparse.Namespace) -> int:
 def add(context: Context, arguments: argparse.Namespace) -> int:
     """A new rule."""
     conditions = _conditions(arguments)
-    scope, key = _scope_of(arguments)
+    scope, key = _scope_of(context, arguments)
     name = arguments.name or _NOT_IN_NAMES.sub(" ", f"{arguments.action} {' '.join(_values(conditions))}").strip()[:100].strip()
     given = {field: value for field in ("description", "priority") if (value := getattr(arguments, field)) is not None}
     rule = settled(
@@ -151,7 +151,7 @@ def add(context: Context, arguments: argparse.Namespace) -> int:
 
 def listing(context: Context, arguments: argparse.Namespace) -> int:
     """The rules of one scope."""
-    found = settled(rules.listing(context.db, context.actor, *_scope_of(arguments)))
+    found = settled(rules.listing(context.db, context.actor, *_scope_of(context, arguments)))
     context.show(
         [_plain(rule) for rule in found],
         ("uuid", "action", "enabled", "priority", "name", "conditions"),
@@ -211,7 +211,14 @@ def test(context: Context, arguments: argparse.Namespace) -> int:
         trying = dryrun.try_stored(context.db, context.actor, arguments.uuid, context.spool, date_from=since, limit=arguments.look_at)
     else:
         trying = dryrun.try_conditions(
-            context.db, context.actor, *_scope_of(arguments), arguments.action, conditions, context.spool, date_from=since, limit=arguments.look_at
+            context.db,
+            context.actor,
+            *_scope_of(context, arguments),
+            arguments.action,
+            conditions,
+            context.spool,
+            date_from=since,
+            limit=arguments.look_at,
         )
     tried = settled(trying)
     rows = sorted([(row, True) for row in tried.matched] + [(row, False) for row in tried.unknown], key=lambda pair: -pair[0].message_id)
@@ -241,8 +248,10 @@ def _tried(row: LogRow, is_match: bool) -> dict[str, Any]:
     }
 
 
-def _scope_of(arguments: argparse.Namespace) -> tuple[str, str]:
-    for scope in ("domain", "address", "account"):
+def _scope_of(context: Context, arguments: argparse.Namespace) -> tuple[str, str]:
+    if arguments.account:
+        return "account", str(context.account(arguments.account))
+    for scope in ("domain", "address"):
         if getattr(arguments, scope):
             return scope, getattr(arguments, scope)
     return "appliance", ""

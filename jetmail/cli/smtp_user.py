@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from jetmail.actions import accounts, smtp_users
+from jetmail.actions import smtp_users
 from jetmail.actions.smtp_users import Saved, Shown
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
@@ -54,11 +54,7 @@ def register(commands: Commands) -> None:
     )
     _name(parser)
     add_password_option(parser)
-    _name(
-        family.add(
-            "unlock", unlock, "let it send on until the window ends although its quota is used up", "smtp-user unlock wordpress-blog"
-        )
-    )
+    _name(family.add("unlock", unlock, "let it send on until the window ends although its quota is used up", "smtp-user unlock wordpress-blog"))
     _name(
         family.add(
             "delete",
@@ -86,9 +82,7 @@ def _add_settings(parser: Parser) -> None:
 
 def add(context: Context, arguments: argparse.Namespace) -> int:
     """A new user."""
-    account_id = 1
-    if arguments.account:
-        account_id = context.db.read(accounts.found, context.actor, arguments.account).id
+    account_id = context.account(arguments.account)
     quota = _quota(arguments.quota)
     saved = settled(
         smtp_users.create(

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from jetmail.actions import accounts, suppression_files, suppressions
+from jetmail.actions import suppression_files, suppressions
 from jetmail.actions.suppression_files import MAX_OCTETS, Imported, moment
 from jetmail.actions.suppressions import Shown
 from jetmail.cli import output
@@ -180,7 +180,7 @@ def _account(context: Context, arguments: argparse.Namespace) -> int:
 def _one_account(context: Context, arguments: argparse.Namespace) -> int | None:
     if arguments.appliance:
         return APPLIANCE
-    return int(context.db.read(accounts.found, context.actor, arguments.account).id) if arguments.account else None
+    return context.account(arguments.account) if arguments.account else None
 
 
 def _until(text: str, now: float) -> float | None:

@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from jetmail.actions import accounts, webhooks
+from jetmail.actions import webhooks
 from jetmail.actions.webhooks import Saved, Shown
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
@@ -109,9 +109,7 @@ def add(context: Context, arguments: argparse.Namespace) -> int:
     """A new one."""
     if arguments.appliance and arguments.account:
         raise UsageError("--appliance", "is told of everybody's mail and belongs to no --account")
-    account_id: int | None = None if arguments.appliance else 1
-    if arguments.account:
-        account_id = context.db.read(accounts.found, context.actor, arguments.account).id
+    account_id = None if arguments.appliance else context.account(arguments.account)
     saved = settled(
         webhooks.add(
             context.db,

@@ -79,7 +79,7 @@ def test_whitelabel(jetmail: CommandLine, zone: dict[tuple[str, str], Any]) -> N
     [
         (("domain", "verify", "nothing.example"), "no such domain: nothing.example", 1),
         (("domain", "dns", "nothing.example"), "no such domain: nothing.example", 1),
-        (("domain", "dns", "example.com", "--account", "7"), "no such domain: example.com", 1),
+        (("domain", "dns", "example.com", "--account", "7"), "no such account: 7", 1),
         (("domain", "spf-include", "nodot"), "name: ", 2),
         (("domain", "spf-include", "spf.brand.example", "--account", "7"), "no such account: 7", 1),
         (("dkim", "rotate", "example.com"), "not verified", 1),

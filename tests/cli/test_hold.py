@@ -30,6 +30,20 @@ def test_made_shown_changed_and_removed(jetmail: CommandLine) -> None:
     assert "no hold rules" in jetmail.ok("hold", "list")
 
 
+def test_whose(jetmail: CommandLine) -> None:
+    """A rule for a user or an account names it, as people know it; one whose user was deleted can still be seen and taken away."""
+    jetmail.ok("account", "add", "acme")
+    jetmail.ok("domain", "add", "acme.test", "--account", "acme", "--destination", "mail.acme.test:25", "--verified")
+    jetmail.ok("smtp-user", "add", "crm", "--account", "acme", "--domain", "acme.test")
+    rule = jetmail.rows("hold", "add", "--for-user", "crm")[0]["uuid"]
+    jetmail.ok("hold", "add", "--for-account", "acme")
+    table = jetmail.ok("hold", "list")
+    assert "user crm" in table and "account acme" in table
+    jetmail.ok("smtp-user", "delete", "crm", "--yes")
+    assert "user (deleted) " in jetmail.ok("hold", "show", rule)
+    jetmail.ok("hold", "remove", rule)
+
+
 def test_tried_out(jetmail: CommandLine) -> None:
     """Which rules would hold a message."""
     jetmail.ok("hold", "add", "--sender", "news.test", "--reason", "news")
