@@ -5,6 +5,9 @@ kills but the connections that break. A sink in another process writes down what
 product is killed with SIGKILL, at random moments under load and now and then while it is starting, and started again in the same directory.
 At the end the load stops, the queue drains, and the books are compared: whatever was answered 250 must be in the sink or in `queue list`.
 
+Part of the mail is submitted by a user who signs in: it leaves under return paths and from a source address, each of its messages is counted in the
+quota, and a webhook is to be told of every one of them, by at least one event, whatever was killed in between.
+
 A tenth of the mail is for a destination that is down, so that at every kill there is a queue to lose. Some messages are too large for the store's
 rows, so that spool files are killed half-written too. Each message carries the digest of its body.
 
@@ -24,6 +27,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +35,15 @@ from tests.live.harness import ROOT, Appliance, free_port
 from tests.live.sink import SinkProcess
 
 UP, DOWN = "up.test", "down.test"
+USER, PASSWORD, SOURCE = "app", "correct horse battery", "127.0.0.2"
 
 SETTINGS: dict[str, Any] = {
     "server": {"hostname": "crash.example.test"},
     "smtp": {"max_per_address": 1000, "stop_grace": 2.0},
     # Dense, so that what a kill left behind is tried again while the test still runs.
+    "domains": {"return_target": "return.crash.example.test"},
+    "returns": {"own_name": "always"},
+    "webhooks": {"retries": [0.5] * 40, "timeout": 2.0},
     "queue": {"retries": [0.5, 1.0, 1.0, 2.0], "jitter": 0.2, "probe_first": 0.5, "probe_last": 2.0, "delay_notice": 0.0},
 }
 
@@ -48,6 +56,7 @@ class Plan:
     seed: int = 1
     rate: float = 200.0
     sessions: int = 8
+    submitted: float = 40.0
     every_large: int = 25
     every_several: int = 10
     defer: float = 0.05
@@ -57,7 +66,8 @@ class Plan:
 
 @dataclass
 class Result:
-    """The books at the end, by recipient. `lost` and `damaged` name them."""
+    """The books at the end, by recipient. `lost` and `damaged` name them. Of what a user `submitted`: `untold` to the webhook, `bare` of a return
+    path or from another address than its source, `uncounted` in the quota."""
 
     kills: int = 0
     killed_while_starting: int = 0
@@ -69,19 +79,24 @@ class Result:
     lost: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     orphans: int = 0
+    submitted: int = 0
+    untold: list[str] = field(default_factory=list)
+    bare: int = 0
+    uncounted: int = 0
     store: str = "ok"
     seconds: float = 0.0
     seed: int = 0
 
     @property
     def good(self) -> bool:
-        return not self.lost and not self.damaged and not self.orphans and self.store == "ok"
+        return not (self.lost or self.damaged or self.orphans or self.untold or self.bare or self.uncounted) and self.store == "ok"
 
     def __str__(self) -> str:
         return (
             f"crash: kills={self.kills} (while starting {self.killed_while_starting}) accepted={self.accepted} delivered={self.delivered} "
             f"queued={self.queued} lost={len(self.lost)} damaged={len(self.damaged)} duplicates={self.duplicates} "
             f"delivered-though-unanswered={self.unanswered} orphaned-files={self.orphans} store={self.store} "
+            f"submitted={self.submitted} untold={len(self.untold)} bare={self.bare} uncounted={self.uncounted} "
             f"seed={self.seed} seconds={self.seconds:.0f}"
         )
 
@@ -89,11 +104,11 @@ class Result:
 class Load:
     """The loader process, and what it has said it was answered 250 for."""
 
-    def __init__(self, port: int, plan: Plan) -> None:
+    def __init__(self, port: int, plan: Plan, rate: float, *more: str) -> None:
         self.accepted: list[str] = []
         self.summary: dict[str, Any] = {}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.live.loader", "--port", str(port), "--sessions", str(plan.sessions), "--rate", str(plan.rate), "--report"]
+            [sys.executable, "-m", "tests.live.loader", "--port", str(port), "--sessions", str(plan.sessions), "--rate", str(rate), "--report", *more]
             + ["--every-large", str(plan.every_large), "--every-several", str(plan.every_several), "--per-connection", "5", "--timeout", "20"]
             + ["--seed", str(plan.seed), *(["--domain", UP] * 9), "--domain", DOWN],
             cwd=ROOT,
@@ -145,6 +160,46 @@ def kill_and_start(appliance: Appliance, load: Load, plan: Plan, dice: random.Ra
     appliance.launch()
 
 
+class Hook(ThreadingHTTPServer):
+    """A webhook's receiver. `told`: recipients it was told of."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+        super().__init__(("127.0.0.1", 0), Told)
+        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
+        self.thread.start()
+
+
+class Told(BaseHTTPRequestHandler):
+    """One event."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        hook: Any = self.server
+        hook.told.add(body["data"]["recipient"])
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+def audit(appliance: Appliance, load: Load, hook: Hook, received: list[dict[str, Any]], result: Result) -> None:
+    """The books of what a user submitted."""
+    mine = set(load.accepted)
+    result.submitted = len(mine)
+    deadline = time.monotonic() + 60
+    while mine - hook.told and time.monotonic() < deadline:
+        time.sleep(0.2)
+    result.untold = sorted(mine - hook.told)
+    sent = [row for row in received if mine & set(row["recipients"])]
+    result.bare = sum(1 for row in sent if not row["sender"].startswith("b+") or row["peer"] != SOURCE)
+    messages = len({address.split("@")[0].rsplit("-", 1)[0] if address.count("-") == 2 else address.split("@")[0] for address in mine})
+    result.uncounted = max(0, messages - int(appliance.rows("smtp-user", "show", USER)[0]["used"]))
+
+
 def settle(appliance: Appliance, plan: Plan) -> list[dict[str, Any]]:
     """What is still queued once nothing more moves: all mail for the destination that is up has gone, or `drain` seconds have passed."""
     deadline = time.monotonic() + plan.drain
@@ -155,9 +210,9 @@ def settle(appliance: Appliance, plan: Plan) -> list[dict[str, Any]]:
         time.sleep(0.5)
 
 
-def compare(load: Load, received: list[dict[str, Any]], queued: list[dict[str, Any]], result: Result) -> None:
+def compare(promised: list[str], received: list[dict[str, Any]], queued: list[dict[str, Any]], result: Result) -> None:
     """Fill in the books."""
-    accepted = set(load.accepted)
+    accepted = set(promised)
     arrived = Counter(address for row in received for address in row["recipients"])
     waiting = {row["recipient"] for row in queued}
     result.accepted = len(accepted)
@@ -187,25 +242,39 @@ def run(plan: Plan) -> Result:
     result = Result(seed=plan.seed)
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="jetmail-crash-"))
-    settings = {**SETTINGS, "listener": [{"kind": "mx", "address": "127.0.0.1", "port": free_port()}]}
+    submissions, hook = free_port(), Hook()
+    listeners = [{"kind": kind, "address": "127.0.0.1", "port": port} for kind, port in (("mx", free_port()), ("submissions", submissions))]
+    settings = {**SETTINGS, "listener": listeners}
+    (directory / "password").write_text(PASSWORD + "\n")
     with SinkProcess(directory / "sink.log", "--defer", str(plan.defer)) as far, Appliance(directory / "root", settings) as appliance:
         appliance.domain(UP, far.port, "--tls", "none")
         appliance.domain(DOWN, free_port(), "--tls", "none")
+        appliance.domain("sender.test", far.port, "--tls", "none")
+        appliance.cli("smtp-user", "add", USER, "--domain", "sender.test", "--quota", "1000000", "--password-file", str(directory / "password"))
+        appliance.cli("source", "add", "out1", "--ipv4", SOURCE)
+        appliance.cli("source", "assign", "out1", "--domain", "sender.test")
+        appliance.cli("webhook", "add", "books", f"http://127.0.0.1:{hook.server_port}/", "--event", "outbound.queued", "--allow-private")
         appliance.start()
-        load = Load(appliance.smtp_port, plan)
+        load = Load(appliance.smtp_port, plan, plan.rate)
+        user = Load(submissions, plan, plan.submitted, "--prefix", "u", "--login", f"{USER}:{PASSWORD}")
         try:
             for _ in range(plan.kills):
                 kill_and_start(appliance, load, plan, dice, result)
             appliance.wait_ready(60)
             load.stop()
+            user.stop()
             queued = settle(appliance, plan)
             appliance.restart()  # what the last life only had in memory must not count
             queued = settle(appliance, plan)
-            compare(load, far.received(), queued, result)
+            received = far.received()
+            compare(load.accepted + user.accepted, received, queued, result)
+            audit(appliance, user, hook, received, result)
             appliance.stop()
             examine(appliance, result)
         finally:
             load.kill()
+            user.kill()
+            hook.shutdown()
     result.seconds = time.monotonic() - began
     if result.good:
         shutil.rmtree(directory, ignore_errors=True)

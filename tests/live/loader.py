@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import hashlib
 import itertools
 import json
 import random
+import ssl
 import sys
 import time
 from dataclasses import dataclass, field
@@ -76,6 +78,9 @@ class Loader:
         self.stopping = asyncio.Event()
         self.left = options.messages
         self.domains = options.domain or ["example.test"]
+        self.tls = ssl.create_default_context() if options.login else None
+        if self.tls is not None:
+            self.tls.check_hostname, self.tls.verify_mode = False, ssl.CERT_NONE
 
     async def ask(self, reader: asyncio.StreamReader, *, code: str = "2") -> str:
         """One reply, whole; Refused when it does not begin with `code`."""
@@ -123,11 +128,16 @@ class Loader:
 
     async def visit(self, messages: int) -> None:
         """One connection and its messages."""
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(self.options.host, self.options.port), self.options.timeout)
+        opening = asyncio.open_connection(self.options.host, self.options.port, ssl=self.tls)
+        reader, writer = await asyncio.wait_for(opening, self.options.timeout)
         try:
             await self.ask(reader)
             writer.write(b"EHLO loader.sender.test\r\n")
             await self.ask(reader)
+            if self.options.login:
+                name, _, password = self.options.login.partition(":")
+                writer.write(b"AUTH PLAIN " + base64.b64encode(f"\0{name}\0{password}".encode()) + b"\r\n")
+                await self.ask(reader)
             for _ in range(messages):
                 await self.send(reader, writer, pipelined=self.options.pipelined or self.dice.random() < 0.5)
                 if self.options.rate:
@@ -186,6 +196,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--every-several", type=int, default=0, help="one message of so many has three recipients")
     parser.add_argument("--domain", action="append", help="of the recipients; several share the load by chance")
     parser.add_argument("--prefix", default="m")
+    parser.add_argument("--login", default="", metavar="USER:PASSWORD", help="submit: TLS from the first octet, AUTH PLAIN")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=60.0)
     parser.add_argument("--pipelined", action="store_true", help="always; otherwise half of the messages")
