@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from jetmail import config as settings
 from jetmail import host
 from jetmail.cli.wake import wake
+from jetmail.dns import DnsOptions, server_addresses
 from jetmail.errors import ConfigError, StoreError
 from jetmail.store import migrations
 from jetmail.store.database import InlineDatabase
@@ -170,6 +171,23 @@ def _public(key) -> bytes:  # type: ignore[no-untyped-def]
     return encoded
 
 
+def files(config: settings.Config) -> Iterator[Problem]:
+    """Authorities and passwords that settings name can be read."""
+    for key, name in (("delivery.ca_file", config.delivery.ca_file), ("ldap.ca_file", config.ldap.ca_file)):
+        if not name:
+            continue
+        try:
+            x509.load_pem_x509_certificates(config.path(name).read_bytes())
+        except (OSError, ValueError) as error:
+            yield Problem(config.file.name, key, f"{config.path(name)}: {getattr(error, 'strerror', None) or 'holds no certificates in PEM form'}")
+    for wanted, read in ((config.delivery.smarthost_username, settings.password), (config.ldap.password_file, settings.ldap_password)):
+        try:
+            if wanted:
+                read(config)
+        except ConfigError as error:
+            yield from (_from_text(problem) for problem in error.problems)
+
+
 def ports(config: settings.Config) -> Iterator[Problem]:
     """Every port can be opened, or jetmail has them already."""
     if wake(config.socket):
@@ -179,8 +197,12 @@ def ports(config: settings.Config) -> Iterator[Problem]:
         wanted.append(("web.port", config.web.address, config.web.port))
     if config.api.port:
         wanted.append(("api.port", config.api.address, config.api.port))
-    for key, address, port in wanted:
-        reason = port_problem(address, port)
+    if config.web.policy_port:
+        wanted.append(("web.policy_port", config.web.policy_address, config.web.policy_port))
+    for number, (key, address, port) in enumerate(wanted):
+        # Each alone could be opened now: two of ours on one port are seen nowhere else.
+        others = [name for name, other, same in wanted[:number] if port and same == port and (other == address or not other or not address)]
+        reason = f"port {port} is also {others[0]}" if others else port_problem(address, port)
         if reason:
             yield Problem(config.file.name, key, reason)
 
@@ -204,6 +226,11 @@ def port_problem(address: str, port: int) -> str:
 
 def resolvers(config: settings.Config) -> Iterator[Problem]:
     """Every configured resolver answers at all (the answer itself does not matter)."""
+    try:
+        server_addresses(DnsOptions(servers=config.dns.servers))
+    except ValueError as error:
+        yield Problem(config.file.name, "dns.servers", str(error))
+        return
     try:
         resolver = dns.resolver.Resolver(configure=not config.dns.servers)
     except (dns.exception.DNSException, OSError) as error:
@@ -259,4 +286,15 @@ def source_problem(address: str) -> str:
     return ""
 
 
-CHECKS: tuple[Callable[[settings.Config], Iterator[Problem]], ...] = (rule_chain, presets, store, user, disk, certificate, ports, sources, resolvers)
+CHECKS: tuple[Callable[[settings.Config], Iterator[Problem]], ...] = (
+    rule_chain,
+    presets,
+    store,
+    user,
+    disk,
+    certificate,
+    files,
+    ports,
+    sources,
+    resolvers,
+)

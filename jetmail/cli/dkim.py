@@ -60,6 +60,10 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
             ("  in DNS", SHOWN[settled_awaitable(dkim.in_dns(context.resolver, key))]),
             ("  record", key.record),
         ]
+    if arguments.json:
+        for key in keys:
+            output.json_line(context.out, key)
+        return OK
     context.show_one(keys, items or [("keys", "none; they are made by: domain verify " + arguments.domain)])
     return OK
 

@@ -39,9 +39,7 @@ def register(commands: Commands) -> None:
 def check(context: Context, arguments: argparse.Namespace) -> int:
     """What a domain says."""
     told: Explained = settled(
-        lockdown.explain(
-            context.db, context.actor, context.resolver, PublicSuffixes(), arguments.domain, user=arguments.user, address=arguments.ip
-        )
+        lockdown.explain(context.db, context.actor, context.resolver, PublicSuffixes(), arguments.domain, user=arguments.user, address=arguments.ip)
     )
     items: list[tuple[str, object]] = [("domain", told.domain), ("standing", told.standing), ("why", told.why)]
     for stated in told.records:
@@ -54,6 +52,8 @@ def check(context: Context, arguments: argparse.Namespace) -> int:
 def record(context: Context, arguments: argparse.Namespace) -> int:
     """What to publish."""
     found = settled(lockdown.record(context.db, context.actor, arguments.domain, arguments.user, networks=arguments.net))
+    if not arguments.user:
+        print("jetmail: warning: without --user this record lets nobody send from the domain", file=context.err)
     context.show_one(found, [("name", found.name), ("type", "TXT"), ("ttl", found.ttl), ("value", found.value)])
     return OK
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pwd
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -138,3 +139,37 @@ def test_what_a_user_may_pass(tmp_path: Path) -> None:
     assert stranger is not None and (stranger == tmp_path / "outer" or stranger in tmp_path.parents)
     if me:
         assert host.barred(inner, name, (me, group)) is None
+
+
+def test_files_that_are_named(directory: Path, tmp_path: Path) -> None:
+    """Authorities and passwords that are not there, or are something else, are problems under the settings that name them."""
+    (tmp_path / "no.pem").write_text("nothing")
+    delivery: dict[str, object] = {"ca_file": "/nope", "smarthost": "relay.test:25", "smarthost_username": "us", "smarthost_password_file": "/nope"}
+    changed = config(directory, delivery=delivery, ldap={"ca_file": str(tmp_path / "no.pem"), "password_file": "/nope", "bind_dn": "cn=us"})
+    keys = [problem.key for problem in checks.files(changed)]
+    assert keys == ["delivery.ca_file", "ldap.ca_file", "delivery.smarthost_password_file", "ldap.password_file"], reasons(checks.files(changed))
+    assert list(checks.files(config(directory))) == []
+
+
+def test_one_port_for_two(directory: Path, free_ports: list[int]) -> None:
+    """Two of our own settings with one port are a problem, though nobody has it now; on two addresses they are none."""
+    first, _ = free_ports
+    same = config(directory, web={"port": first, "address": "127.0.0.1"}, api={"port": first, "address": ""})
+    assert f"api.port: port {first} is also web.port" in reasons(checks.ports(same))
+    apart = config(directory, web={"port": first, "address": "127.0.0.1"}, api={"port": first, "address": "127.0.0.2"})
+    assert "api.port" not in reasons(checks.ports(apart))
+
+
+@pytest.fixture
+def free_ports() -> list[int]:
+    """Two that nobody listens on."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1], two.getsockname()[1]]
+
+
+def test_resolver_that_is_none(directory: Path) -> None:
+    """What is no address of a resolver keeps jetmail from starting, and is a problem like any other."""
+    (problem,) = checks.resolvers(config(directory, dns={"servers": ("192.0.2.1", "x")}))
+    assert (problem.key, problem.is_warning) == ("dns.servers", False) and "x" in problem.reason

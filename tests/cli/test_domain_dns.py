@@ -47,6 +47,7 @@ def test_from_nothing_to_ready(jetmail: CommandLine, zone: dict[tuple[str, str],
     assert report["is_ready"] and {record["status"] for record in report["records"]} == {"ok"}
     assert [(row["selector"], row["state"]) for row in jetmail.rows("dkim", "list")] == [("jm1", "active"), ("jm1e", "active")]
     assert "in DNS       there" in jetmail.ok("dkim", "show", "example.com")
+    assert [row["selector"] for row in jetmail.rows("dkim", "show", "example.com")] == ["jm1", "jm1e"]
     lines = jetmail.ok("domain", "dns", "example.com", "--zone").splitlines()
     assert len(lines) == 8 and "bounces.example.com. 3600 IN CNAME return.mail.test." in lines
     assert jetmail.ok("dkim", "records", "example.com").splitlines()[0] == "jm1._domainkey.example.com. 3600 IN CNAME jm1.example.com.dkim.mail.test."

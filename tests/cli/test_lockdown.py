@@ -95,3 +95,9 @@ def test_mistakes(jetmail: CommandLine, zone: dict[tuple[str, str], Any], words:
     """A mistake is named by its field."""
     jetmail.run(*words)
     assert jetmail.code == code and told in jetmail.err
+
+
+def test_record_for_nobody(jetmail: CommandLine) -> None:
+    """A record without a user locks everybody out, which is said beside it."""
+    assert "value  v=jm1" in jetmail.ok("lockdown", "record", "example.com")
+    assert "without --user this record lets nobody send" in jetmail.err
