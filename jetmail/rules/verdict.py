@@ -112,7 +112,7 @@ _LIST = (
         "report-rate", Reply(451, "4.7.1", "Too many reports have come today, please try again later"),
         "more reports about our domains than a day may bring, from one address or in all",
     ),  # fmt: skip
-    Reason("relay-denied", Reply(550, "5.7.1", "Relaying denied"), "the domain is not ours, or not verified", Status.REJECTED),
+    Reason("relay-denied", Reply(550, "5.1.2", "Relaying denied"), "the domain is not ours, or not verified", Status.REJECTED),
     Reason("unknown-recipient", Reply(550, "5.1.1", "No such recipient here"), "the domain is ours, the address does not exist", Status.REJECTED),
     Reason(
         "unverified-recipient",

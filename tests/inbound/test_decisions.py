@@ -35,11 +35,11 @@ class RefuseTests(SynchronousTestCase):
         self.assertEqual(
             said,
             {
-                "x@elsewhere.test": "550 5.7.1 Relaying denied",
+                "x@elsewhere.test": "550 5.1.2 Relaying denied",
                 "x@listed.test": "550 5.1.1 No such recipient here",
                 "Ann@Listed.test": "250 2.1.5 OK",
                 "x@off.test": "450 4.2.1 Mail for this domain is not accepted at the moment",
-                "x@claimed.test": "550 5.7.1 Relaying denied",
+                "x@claimed.test": "550 5.1.2 Relaying denied",
                 "bob@demo.test": "250 2.1.5 OK",
             },
         )
