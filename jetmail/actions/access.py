@@ -34,7 +34,8 @@ _MAY: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`role` admin, account, owner, user or sender; `scope` '', an account's id as text, a domain, an address (`Address.key`), the uuid of who sends."""
+    """`role` admin, account, owner, user or sender; `scope` is '', an account's id as text, a domain, an address (`Address.key`), or the uuid of who
+    sends."""
 
     role: str
     scope: str = ""

@@ -14,7 +14,7 @@ from tests import verifiers
 from tests.live import needs
 from tests.live.harness import Appliance, free_port
 from tests.live.sink import SinkProcess
-from tests.live.test_submission import PASSWORD, Names, reply
+from tests.live.submitting import PASSWORD, Names, refusal
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +113,7 @@ def test_from_nothing_to_signed_mail(make: Callable[..., Appliance], zones: Zone
         appliance.restart()  # it knew for a while that there was none
         assert "250 2.0.0 OK queued as" in swaks("app")
         uuid = appliance.rows("smtp-user", "show", "other")[0]["uuid"]
-        refusal = reply(swaks("other"))
-        assert refusal.startswith("550 5.7.1 [LOCKDOWN] This sender is not authorized to send from sender.test. See https://relay.mail.test/?id=")
-        assert refusal.endswith(f"&auth={uuid}")
+        told = refusal(swaks("other"))
+        assert told.startswith("550 5.7.1 [LOCKDOWN] This sender is not authorized to send from sender.test. See https://relay.mail.test/?id=")
+        assert told.endswith(f"&auth={uuid}")
         assert '"standing": "refused"' in appliance.cli("lockdown", "check", "sender.test", "--user", "other", "--json", check=False)
