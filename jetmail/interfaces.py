@@ -197,6 +197,9 @@ class IReceiver(Interface):
     def auth(mechanism: str, username: str, password: str) -> Any:
         """AUTH, credentials decoded. 235 or 535 or 454."""
 
+    def idle() -> Any:
+        """Who has signed in said NOOP, RSET or the like. None: go on. A Reply: say it and end."""
+
     def tls_started(version: str, cipher: str) -> None:
         """STARTTLS is done; forget what came before."""
 

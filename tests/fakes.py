@@ -374,6 +374,9 @@ class RecordingReceiver:
     def auth(self, mechanism: str, username: str, password: str) -> Any:
         return self._ask("auth", mechanism, username, password)
 
+    def idle(self) -> Any:
+        return self.answers.get("idle")
+
     def tls_started(self, version: str, cipher: str) -> Any:
         return self._ask("tls_started", version, cipher) and None
 

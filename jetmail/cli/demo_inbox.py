@@ -162,6 +162,9 @@ class Receiver:
         """See IReceiver."""
         return Reply(535, "5.7.8", "Authentication failed")
 
+    def idle(self) -> None:
+        """Nobody signs in here."""
+
     def tls_started(self, version: str, cipher: str) -> None:
         """See IReceiver."""
         self.abort()

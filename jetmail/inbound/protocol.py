@@ -26,7 +26,7 @@ from jetmail.inbound import proxy
 from jetmail.inbound.peer import Peer, plain
 from jetmail.mail.reply import Reply
 from jetmail.smtp import answers
-from jetmail.smtp.events import CLOSE, CONNECTED, STARTTLS, Abort, Chunk, Event
+from jetmail.smtp.events import CLOSE, CONNECTED, STARTTLS, Abort, Chunk, Event, Idle
 from jetmail.smtp.server import Session
 from jetmail.wire import send
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 IN_VAIN = Reply(421, "4.7.0", "Too many sign-ins from your address that came to nothing, try again later")
 EARLY_TALKER = Reply(554, "5.5.1", "You spoke before the greeting")
 _NOT_YET: Any = object()
-_NOTICES = frozenset((Chunk, Abort))
+_NOTICES = frozenset((Chunk, Abort, Idle))
 
 
 class Stage(IntEnum):

@@ -98,7 +98,7 @@ class Receiver:
         """Remembers the name; the session words its own answer."""
         self._client = self._client._replace(helo=name)
         self._is_extended = extended
-        return HELLO
+        return self._ended() or HELLO
 
     def mail(self, sender: Sender) -> Said:
         """SENDER: 250 2.1.0, or a refusal."""
@@ -149,6 +149,10 @@ class Receiver:
             pending.also = also
             if is_plain:
                 pending.sender = pending.sender._replace(body="7BIT")
+
+    def idle(self) -> Reply | None:
+        """421 when the login counts no more."""
+        return self._ended()
 
     def tls_started(self, version: str, cipher: str) -> None:
         """RFC 3207 4.2: what was said before counts for nothing."""

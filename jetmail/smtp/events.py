@@ -1,6 +1,6 @@
 """What an SMTP server session wants from the outside: its questions and notices, as slotted values.
 
-A question (Connected, Helo, Mail, Rcpt, Data, End, Auth) is answered with `Session.reply(Reply)`; a notice (Chunk, Abort) with
+A question (Connected, Helo, Mail, Rcpt, Data, End, Auth) is answered with `Session.reply(Reply)`; a notice (Chunk, Abort, Idle) with
 `Session.reply(None)`. Each knows how to put itself to a receiver: `event.ask(receiver)` calls the method of interfaces.IReceiver that goes with it.
 STARTTLS and CLOSE are for the shell itself: it changes the transport, then answers STARTTLS with `reply(None)`.
 """
@@ -141,6 +141,18 @@ class Auth(Event):
 
     def ask(self, receiver: Any) -> Any:
         return receiver.auth(self.mechanism, self.username, self.password)
+
+
+class Idle(Event):
+    """Who has signed in says something that brings no mail nearer, `line`. Answered with None: go on; with a Reply: that, and the end."""
+
+    __slots__ = ("line",)
+
+    def __init__(self, line: bytes) -> None:
+        self.line = line
+
+    def ask(self, receiver: Any) -> Any:
+        return receiver.idle()
 
 
 class StartTls(Event):

@@ -27,7 +27,7 @@ from jetmail.mail.reply import Reply
 from jetmail.smtp import answers
 from jetmail.smtp.content import BdatContent
 from jetmail.smtp.conversation import Phase
-from jetmail.smtp.events import CLOSE, CONNECTED, END, STARTTLS, Abort, Auth, Chunk, Connected, Data, End, Event, Helo, Mail, Rcpt, StartTls
+from jetmail.smtp.events import CLOSE, CONNECTED, END, STARTTLS, Abort, Auth, Chunk, Connected, Data, End, Event, Helo, Idle, Mail, Rcpt, StartTls
 from jetmail.smtp.verbs import Verbs
 
 REST_AT = 65_536  # unread octets while an answer is awaited: ask the transport to rest
@@ -337,5 +337,6 @@ _SETTLE: dict[type[Event], Callable[[Session, Any, Any], Event | None]] = {
     End: Session._ended,
     Abort: Session._aborted,
     Auth: Session._authenticated,
+    Idle: Session._go_on,
     StartTls: Session._tls_started,
 }

@@ -11,7 +11,7 @@ from jetmail.mail.reply import Reply
 from jetmail.smtp import answers, grammar, sasl
 from jetmail.smtp.content import BdatContent, DataContent
 from jetmail.smtp.conversation import Conversation, Phase
-from jetmail.smtp.events import DATA, STARTTLS, Auth, Event, Helo, Mail, Rcpt
+from jetmail.smtp.events import DATA, STARTTLS, Auth, Event, Helo, Idle, Mail, Rcpt
 
 _HTTP = frozenset((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT"))
 
@@ -28,6 +28,16 @@ class Verbs(Conversation):
         if method is None:
             # A browser made to speak to us (cross-protocol attack) brings its commands in the body: hear none of them.
             return self._close(answers.NOT_SMTP) if verb in _HTTP else self._error(answers.UNKNOWN)
+        if self.username is not None and method in _IDLE:
+            return Idle(line)
+        return self._obey(method, argument)
+
+    def _go_on(self, event: Idle, answer: Reply | None) -> Event | None:
+        """The command of an Idle, when its author may stay."""
+        verb, _, argument = event.line.partition(b" ")
+        return self._obey(_VERBS[verb.upper()], argument) if answer is None else self._close(answer)
+
+    def _obey(self, method: Callable[[Verbs, bytes], Event | None], argument: bytes) -> Event | None:
         try:
             return method(self, argument.strip(b" \t"))
         except grammar.Refused as refused:
@@ -210,3 +220,5 @@ _VERBS: dict[bytes, Callable[[Verbs, bytes], Event | None]] = {
     b"STARTTLS": Verbs._starttls,
     b"AUTH": Verbs._auth,
 }
+# What says nothing about mail, so that the receiver would not hear of it.
+_IDLE = frozenset((Verbs._rset, Verbs._noop, Verbs._vrfy, Verbs._expn, Verbs._help))
