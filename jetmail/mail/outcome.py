@@ -41,6 +41,8 @@ class Outcome(NamedTuple):
     not_before: float = 0.0  # LATER: trying again sooner than that (epoch seconds) would be in vain
     is_excused: bool = False  # LATER: mail from other sources is let in, so the trouble is not the host's as a whole
     is_doubtful: bool = False  # LATER: the peer had all of the content and did not answer
+    about: str = ""  # LATER: the recipient whose RCPT was answered so; '': the connection, the sender or the content was
+    earlier: tuple[tuple[str, str], ...] = ()  # (host, reply) of those that put the recipient off before, in the same attempt
 
     @property
     def is_host_fault(self) -> bool:

@@ -5,10 +5,12 @@
 Which host (RFC 5321 5.1)
 - Hosts and addresses are tried in the route's order. The next is tried when one cannot be dialled, is known dead, is lost, silent or out of step
   before the content, fails TLS that is required, or refuses the conversation: 4xx or 5xx in banner or EHLO, 421 anywhere before the content.
-- The first host that answers for a recipient has the word on it; a refused MAIL answers for all.
+- 2xx and 5xx are a host's last word on a recipient; a refused MAIL answers for all. Whom a host answers 4xx, to MAIL, RCPT, DATA or the content, is
+  put off: given to the next one, until MOST_ASKED have answered. The last answer is the outcome, with the others in `earlier`. It stays the outcome
+  when no further host answers at all, or has no room for the message: that is no news of the recipient.
 - When nobody was left: LATER with what the last one did. Only when every host refused the conversation for good (5xx in greeting, RFC 7504) is it
   NEVER: a 5xx is returned at once.
-- Once content is on its way a loss or a time-out means LATER, without another host: the peer may have it.
+- Once content is on its way a loss or a time-out means LATER, without another host for anybody: the peer may have it.
 - A kept connection that ends before it answered anything is no host's fault: a fresh one is dialled.
 - A host that does not show what security.py demands of it is passed over (LATER 'tls').
 - Addresses the job's origin cannot reach are not tried (LATER 'source'); an origin that is not this machine's says nothing of the host.
@@ -19,12 +21,7 @@ Which transactions
 - At most `recipients_per_transaction`, or the peer's RCPTMAX. 452 (or the 552 of old peers) to a recipient after others were accepted means 'too
   many': it goes with the next transaction at once (RFC 5321 4.5.3.1.10).
 
-What cannot be sent (NEVER 'unsupported', without sending)
-- larger than the peer's SIZE: 552 5.3.4;
-- SMTPUTF8 needed and not offered: 550 5.6.7 (RFC 6531 3.5), for those recipients who need it, or all when the sender or the header does. Mail
-  flagged SMTPUTF8 whose addresses and header are ASCII after all goes as ordinary mail;
-- 8-bit content, no 8BITMIME, and the options forbid to send it anyway: 554 5.6.3;
-- REQUIRETLS (RFC 8689 4.2.1) where no host both shows a verified certificate and offers REQUIRETLS: 550 5.7.30.
+What cannot be sent to a peer (NEVER 'unsupported', without sending) is in fitting.py.
 
 A fault of ours is logged and means LATER 'deferred': it is tried again, and only content that cannot be read ('content') is set aside.
 """
@@ -41,6 +38,7 @@ from twisted.python.failure import Failure
 from jetmail.interfaces import IDialer
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
+from jetmail.outbound import fitting
 from jetmail.outbound.connection import Body, Connection, OneConnection, Surroundings
 from jetmail.outbound.job import DeliveryOptions, Job
 from jetmail.outbound.pool import Admission, Key, Pool
@@ -48,7 +46,6 @@ from jetmail.outbound.route import Hop, Route, Router
 from jetmail.outbound.security import Security, Standing
 from jetmail.outbound.tls import ClientTls, TlsMode
 from jetmail.smtp import commands
-from jetmail.smtp.extensions import Extensions
 from jetmail.smtp.phases import Fault, FaultKind, Phase
 
 if TYPE_CHECKING:
@@ -68,10 +65,7 @@ _REASONS = {
     FaultKind.STOPPED: "operator",
     FaultKind.SOURCE: "source",
 }
-_TOO_BIG = Reply(552, "5.3.4", "the message is larger than the destination accepts")
-_NEEDS_UTF8 = Reply(550, "5.6.7", "the destination does not support internationalised mail (SMTPUTF8)")
-_NEEDS_8BIT = Reply(554, "5.6.3", "the destination does not support 8-bit content (8BITMIME)")
-_NEEDS_TLS = Reply(550, "5.7.30", "the destination does not support REQUIRETLS")
+MOST_ASKED = 5  # addresses that answer 4xx about a message, in one attempt
 _OUR_FAULT = Reply(451, "4.3.0", "internal error")
 
 Outcomes = dict[int, Outcome]
@@ -116,8 +110,8 @@ class _Attempt:
     """The user of one connection after another until every recipient has an outcome."""
 
     __slots__ = (
-        "_batch", "_candidates", "_content", "_deliverer", "_is_finished", "_job", "_last", "_never", "_outcomes", "_pending", "_position",
-        "_requires_tls", "_standing", "_started", "done",
+        "_asked", "_batch", "_candidates", "_content", "_deliverer", "_is_finished", "_job", "_last", "_never", "_outcomes", "_pending", "_position",
+        "_put_off", "_requires_tls", "_standing", "_started", "done",
     )  # fmt: skip
 
     def __init__(self, deliverer: Deliverer, job: Job) -> None:
@@ -127,6 +121,8 @@ class _Attempt:
         self._content = job.content
         self._pending: list[Due] = list(job.deliveries)
         self._batch: list[Due] = []
+        self._put_off: list[Due] = []  # whom the host at hand answered 4xx: they have an outcome, and the next host is asked
+        self._asked = 0  # hosts that put somebody off
         self._outcomes: Outcomes = {}
         self._candidates: list[tuple[Hop, str]] = []
         self._position = 0
@@ -167,13 +163,13 @@ class _Attempt:
     def _advance(self) -> None:
         """Use or dial the current candidate, or the first after it that can be; finish when there is none."""
         pool = self._deliverer.pool
-        while self._position < len(self._candidates):
+        while self._pending and self._position < len(self._candidates):
             hop, address = self._candidates[self._position]
             key = self._standing.key(hop, address)
             refusal = self._standing.refusal(hop)
             if refusal is not None:
                 self._last = self._outcome(Result.LATER, "tls", refusal, key)
-                self._position += len(hop.addresses)
+                self._leave_host(len(hop.addresses))
                 continue
             connection = pool.take(key)
             if connection is not None:
@@ -196,7 +192,7 @@ class _Attempt:
             dead = self._deliverer.pool.dead_reply(key)
             reply = dead or Reply(451, "4.4.5", "all connections to the destination are busy")
             self._last = self._outcome(Result.LATER, "connect" if dead else "deferred", reply, key)
-        self._position += 1
+        self._leave_host()
 
     def _dial(self, key: Key, hop: Hop) -> None:
         deliverer = self._deliverer
@@ -258,10 +254,21 @@ class _Attempt:
             self._start(connection)
             return
         self._deliverer.pool.release(connection)
+        if self._put_off and not self._pending:
+            self._leave_host()
         if self._pending:
             self._guard(self._advance, None)  # the connection is no longer this attempt's
         else:
             self._finish()
+
+    def _leave_host(self, addresses: int = 1) -> None:
+        """The host at hand is done with: those it put off are for the next one, like those it was not asked about."""
+        self._position += addresses
+        if self._put_off:
+            self._asked += 1
+            if self._asked < MOST_ASKED:
+                self._pending = self._put_off + self._pending
+            self._put_off = []
 
     # From connection to transaction.
 
@@ -270,16 +277,16 @@ class _Attempt:
         if held_back is not None:
             self._last = self._outcome(Result.LATER, "tls", held_back, connection.key, connection)
             self._deliverer.pool.release(connection)
-            self._position += 1
+            self._leave_host()
             self._advance()
             return
         extensions = connection.session.extensions
-        problem = self._unsupported(connection, extensions)
+        problem = fitting.unsupported(self._job, extensions, connection.tls.verified, self._deliverer.options.send_8bit_anyway)
         if problem is not None:
             self._deliverer.pool.release(connection)
-            if self._requires_tls and problem is _NEEDS_TLS:
+            if problem is fitting.NEEDS_TLS or self._asked:  # another host may do
                 self._never = self._outcome(Result.NEVER, "unsupported", problem, connection.key, connection)
-                self._position += 1
+                self._leave_host()
                 self._advance()
                 return
             self._settle_pending(self._outcome(Result.NEVER, "unsupported", problem, connection.key, connection))
@@ -287,12 +294,13 @@ class _Attempt:
             return
         message = self._job.message
         pending = self._pending
-        needs_utf8 = self._needs_utf8()
+        needs_utf8 = fitting.needs_utf8(self._job)
         if not extensions.smtputf8 and not needs_utf8:
             foreign = [due for due in pending if not due.target.isascii()]
             if foreign:
-                outcome = self._outcome(Result.NEVER, "unsupported", _NEEDS_UTF8, connection.key, connection)
-                self._outcomes.update((due.id, outcome) for due in foreign)
+                outcome = self._outcome(Result.NEVER, "unsupported", fitting.NEEDS_UTF8, connection.key, connection)
+                for due in foreign:
+                    self._outcomes.setdefault(due.id, outcome)
                 pending = self._pending = [due for due in pending if due.target.isascii()]
                 if not pending:
                     self._deliverer.pool.release(connection)
@@ -306,7 +314,7 @@ class _Attempt:
                 self._deliverer.sender(message, batch, self._job.destination),
                 extensions,
                 size=content.size,
-                eightbit=self._is_8bit(),
+                eightbit=fitting.is_8bit(self._job),
                 smtputf8=needs_utf8 or not all(due.target.isascii() for due in batch),
                 ret=message.ret,
                 envid=message.envid,
@@ -324,49 +332,42 @@ class _Attempt:
     def _pieces(self) -> Iterator[bytes]:
         return self._deliverer.chunks(self._content)
 
-    def _unsupported(self, connection: Connection, extensions: Extensions) -> Reply | None:
-        """What keeps this message from this peer altogether."""
-        content = self._content
-        if self._requires_tls and not (extensions.requiretls and connection.tls.verified):
-            return _NEEDS_TLS
-        if extensions.size and content.size > extensions.size:
-            return _TOO_BIG
-        if not extensions.smtputf8 and self._needs_utf8():
-            return _NEEDS_UTF8
-        if not extensions.eightbit and not self._deliverer.options.send_8bit_anyway and self._is_8bit():
-            return _NEEDS_8BIT
-        return None
-
-    def _is_8bit(self) -> bool:
-        data = self._content.data
-        return self._job.message.body == "8BITMIME" or (data is not None and not data.isascii())
-
-    def _needs_utf8(self) -> bool:
-        message = self._job.message
-        return not message.sender.isascii() or (message.smtputf8 and not self._job.header.isascii())
-
     # From replies to outcomes.
 
     def _record(self, connection: Connection, results: Sequence[Reply]) -> None:
         batch = self._batch
         again: list[Due] = []
+        verdict = connection.session.verdict
         some_accepted = len(batch) > 1 and any(reply.code < 300 for reply in results)
         for due, reply in zip(batch, results, strict=True):
             if some_accepted and reply.code in (452, 552):
                 again.append(due)
             else:
-                self._outcomes[due.id] = self._answered(reply, connection)
+                self._answered(due, reply, connection, is_own=reply is not verdict)
         self._pending = self._pending[len(batch) :] + again
         self._batch = []
 
-    def _answered(self, reply: Reply, connection: Connection) -> Outcome:
+    def _answered(self, due: Due, reply: Reply, connection: Connection, is_own: bool) -> None:
+        """`is_own`: the answer to this recipient's RCPT."""
         if reply.code < 300:
             result, reason = Result.DELIVERED, "accepted"
         elif reply.code < 500:
             result, reason = Result.LATER, "deferred"
         else:
             result, reason = Result.NEVER, "refused"
-        return self._outcome(result, reason, reply, connection.key, connection)
+        outcome = self._outcome(result, reason, reply, connection.key, connection)
+        if result is Result.LATER:
+            self._put_off.append(due)
+            if is_own:
+                outcome = outcome._replace(about=due.target)
+        self._note(due, outcome)
+
+    def _note(self, due: Due, outcome: Outcome) -> None:
+        """An outcome that counts for more than what hosts before this one said."""
+        before = self._outcomes.get(due.id) if self._asked else None
+        if before is not None:
+            outcome = outcome._replace(earlier=(*before.earlier, (before.host, str(before.reply))))
+        self._outcomes[due.id] = outcome
 
     def _failed(self, connection: Connection, fault: Fault) -> None:
         pool = self._deliverer.pool
@@ -390,14 +391,17 @@ class _Attempt:
                 pool.alive(key)
             if connection.tls_result or phase in (Phase.STARTTLS, Phase.TLS):
                 self._standing.session(self._candidates[self._position][0], connection, failed=True)
-        for due, reply in zip(self._batch, connection.session.results, strict=False):
-            if reply is not None:  # refused one by one before the fault: that stands
-                self._outcomes[due.id] = self._answered(reply, connection)
-        self._pending = [due for due in self._pending if due.id not in self._outcomes]
+        session = connection.session
+        if not session.refused_sender:  # what it says to RCPT after that is about nobody
+            refused = {due.id: (due, reply) for due, reply in zip(self._batch, session.results, strict=False) if reply is not None}
+            self._pending = [due for due in self._pending if due.id not in refused]
+            for due, reply in refused.values():  # one by one before the fault: that stands
+                self._answered(due, reply, connection, is_own=True)
         self._batch = []
         if kind in (FaultKind.CONTENT, FaultKind.INTERNAL) or phase in (Phase.CONTENT, Phase.FINAL):
             outcome = self._outcome(Result.LATER, _REASONS[kind], fault.reply, key, connection)
-            self._settle_pending(outcome._replace(is_doubtful=phase is Phase.FINAL))
+            for due in self._pending:
+                self._note(due, outcome._replace(is_doubtful=phase is Phase.FINAL))
             self._finish()
             return
         if kind is FaultKind.TLS and self._requires_tls:
@@ -408,7 +412,7 @@ class _Attempt:
             self._last = Outcome(Result.LATER, "source", fault.reply)
         else:
             self._last = self._outcome(Result.LATER, _REASONS[kind], fault.reply, key, connection)
-        self._position += 1
+        self._leave_host()
         self._advance()
 
     def _outcome(self, result: Result, reason: str, reply: Reply, key: Key, connection: Connection | None = None) -> Outcome:
@@ -421,8 +425,9 @@ class _Attempt:
         return Outcome(result, reason, reply, key.host, key.address, key.port, tls.version, tls.verified, duration, without_dsn, told)
 
     def _settle_pending(self, outcome: Outcome) -> None:
+        """The outcome of those who have none from a host that answered."""
         for due in self._pending:
-            self._outcomes[due.id] = outcome
+            self._outcomes.setdefault(due.id, outcome)
         self._pending = []
 
     def _finish(self) -> None:

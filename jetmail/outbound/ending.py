@@ -4,7 +4,8 @@ Promises
 - Delivered and refused end a delivery; anything else keeps it, due again by the schedule, until an attempt fails at or after the end of its lifetime.
 - A message whose content is gone or damaged is set aside (held, reason 'content'): not looped, not returned, not deleted; people decide.
 - A refusal of mail of our own users goes along with what it counts for against the recipient (`strike`), into the same transaction.
-- Every attempt is an event with result, reason, reply, host, address, port, tls, verified and duration; reports are events too.
+- Every attempt is an event with result, reason, reply, host, address, port, tls, verified and duration, and what the hosts before that one said;
+  reports are events too.
 """
 
 from __future__ import annotations
@@ -223,6 +224,8 @@ def _detail(outcome: Outcome) -> str:
         "verified": outcome.verified,
         "duration": round(outcome.duration, 3),
     }
+    if outcome.earlier:
+        detail["earlier"] = "; ".join(f"{host}: {reply}" for host, reply in outcome.earlier)
     if outcome.source:
         detail["source"] = outcome.source
     if outcome.security:

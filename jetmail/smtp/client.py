@@ -37,6 +37,7 @@ class ClientSession:
     __slots__ = (
         "_accepted", "_bdat", "_body", "_chunks", "_hostname", "_is_probe", "_mail", "_mail_refusal", "_out", "_owes_rset", "_rcpts", "_reader",
         "_secret", "_turn", "answers", "extensions", "fault", "is_over", "phase", "results",
+        "verdict",
     )  # fmt: skip
 
     def __init__(self, hostname: str, bdat: bool = False) -> None:
@@ -46,6 +47,7 @@ class ClientSession:
         self.answers = 0  # whole replies so far: what counts as progress
         self.is_over = False  # SETTLED, but this connection is not to be used again
         self.results: list[Reply | None] = []
+        self.verdict: Reply | None = None  # the one of `results` that is no recipient's own: what was said to MAIL, DATA or the content
         self._hostname = hostname.encode("ascii")
         self._bdat = bdat
         self._reader = ReplyReader()
@@ -338,6 +340,7 @@ class ClientSession:
 
     def _settle(self, reply: Reply | None) -> Event:
         """Everyone without an answer of their own gets `reply`; a refused MAIL is everyone's answer."""
+        self.verdict = reply
         if reply is not None:
             refusal = self._mail_refusal
             self.results = [refusal or result or reply for result in self.results]

@@ -8,6 +8,7 @@ from twisted.internet.error import ConnectionRefusedError
 from jetmail.interfaces import AnswerKind
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.outbound.pool import PoolOptions
+from jetmail.outbound.route import Destination
 from jetmail.smtp.client import ClientSession
 from tests.fakes import CLOSE, STALL
 from tests.outbound.delivering import EHLO_BARE, MESSAGE, AttemptCase, due, job
@@ -46,18 +47,11 @@ class DeliveryTests(AttemptCase):
 
     def test_results_one_by_one(self) -> None:
         """Every recipient has the answer that is theirs."""
+        self.rows = self.rows[:1]
         self.peer({"RCPT": [b"250 ok\r\n", b"550 5.1.1 unknown\r\n", b"451 4.2.0 busy\r\n"]})
         found = self.deliver(job(3))
         self.assertEqual([found[key].result for key in (1, 2, 3)], [Result.DELIVERED, Result.NEVER, Result.LATER])
         self.assertEqual((found[2].reason, found[2].reply.enhanced, found[3].reason), ("refused", "5.1.1", "deferred"))
-
-    def test_first_answer_stands(self) -> None:
-        """A host that answers for the recipient has the word on it: the next is not asked."""
-        for answers in ({"MAIL": b"451 later\r\n"}, {"RCPT": b"450 later\r\n"}, {"DATA": b"451 later\r\n"}, {"dot": b"451 later\r\n"}):
-            self.setUp()
-            self.peer(answers, {})
-            self.assertEqual(self.words(self.one())[:2], (Result.LATER, "deferred"))
-            self.assertEqual(len(self.dialer.dialled), 1)
 
     def test_transactions(self) -> None:
         """Recipients beyond the limit, ours or the peer's, go in further transactions of the same connection."""
@@ -74,6 +68,7 @@ class DeliveryTests(AttemptCase):
         """452 after others were accepted means the next transaction, at once; alone it is an answer."""
         self.peer({"RCPT": [b"250 ok\r\n", b"452 4.5.3 too many\r\n", b"250 ok\r\n"]})
         self.assertTrue(all(outcome.result is Result.DELIVERED for outcome in self.deliver(job(2)).values()))
+        self.rows = self.rows[:1]
         self.setUp()
         self.peer({"RCPT": b"452 4.2.2 full\r\n"})
         self.assertEqual({outcome.result for outcome in self.deliver(job(2)).values()}, {Result.LATER})
@@ -258,3 +253,101 @@ class HostTests(AttemptCase):
         self.pool.close()
         self.dialer.pump()
         self.assertEqual(self.words(found[0][1]), (Result.LATER, "operator", 451))
+
+
+class PutOffTests(AttemptCase):
+    """4xx answers about mail: the next host is asked in the same attempt."""
+
+    rows = tuple(Destination(f"192.0.2.{number}", 25, number) for number in range(1, 9))
+
+    def test_next_host(self) -> None:
+        """4xx to MAIL, RCPT, DATA or the content: the next host gets the message, and the event knows what the first one said."""
+        for answers in ({"MAIL": b"451 later\r\n"}, {"RCPT": b"450 4.7.1 later\r\n"}, {"DATA": b"451 later\r\n"}, {"dot": b"451 later\r\n"}):
+            self.setUp()
+            self.peer(answers, {})
+            outcome = self.one()
+            self.assertEqual((outcome.result, outcome.address), (Result.DELIVERED, "192.0.2.2"))
+            self.assertEqual([host for host, _ in outcome.earlier], ["192.0.2.1"])
+            self.assertTrue(outcome.earlier[0][1].startswith("45"))
+            self.assertEqual(self.dialer.made[1].messages, [MESSAGE])
+
+    def test_only_those_put_off(self) -> None:
+        """Who was taken or refused for good is done; the next host is given the others alone."""
+        self.peer({"RCPT": [b"250 ok\r\n", b"550 5.1.1 no\r\n", b"451 4.2.0 busy\r\n"]}, {"RCPT": b"550 5.1.1 no\r\n"})
+        found = self.deliver(job(3))
+        self.assertEqual(
+            [(found[key].result, found[key].address) for key in (1, 2, 3)],
+            [(Result.DELIVERED, "192.0.2.1"), (Result.NEVER, "192.0.2.1"), (Result.NEVER, "192.0.2.2")],
+        )
+        self.assertEqual([line for line in self.dialer.made[1].lines if line.startswith("RCPT")], ["RCPT TO:<r3@a.test>"])
+        self.assertEqual((found[1].earlier, found[3].earlier), ((), (("192.0.2.1", "451 4.2.0 busy"),)))
+
+    def test_last_answer_stands(self) -> None:
+        """With nobody left the last host's reply is the outcome, and the others' are with it."""
+        self.rows = self.rows[:2]
+        self.peer({"RCPT": b"450 4.2.0 one\r\n"}, {"MAIL": b"451 4.3.0 two\r\n"})
+        outcome = self.one()
+        self.assertEqual((outcome.result, outcome.reason, str(outcome.reply)), (Result.LATER, "deferred", "451 4.3.0 two"))
+        self.assertEqual(outcome.earlier, (("192.0.2.1", "450 4.2.0 one"),))
+
+    def test_hosts_that_do_not_answer(self) -> None:
+        """An answer about the mail is worth more than a host behind it that is down, turns us away or cannot take the message: neither puts the
+        destination down or ends the delivery."""
+        put_off = {"RCPT": b"450 4.2.0 one\r\n"}
+        small = {"EHLO": b"250-x\r\n250 SIZE 10\r\n"}
+        self.rows = self.rows[:2]
+        for other in (ConnectionRefusedError(), {"banner": b"554 5.7.1 no\r\n"}, {"banner": b"421 busy\r\n"}, {"MAIL": CLOSE}, small):
+            self.setUp()
+            self.peer(put_off, other)
+            outcome = self.one()
+            self.assertEqual((*self.words(outcome), outcome.address, outcome.is_host_fault), (Result.LATER, "deferred", 450, "192.0.2.1", False))
+        self.rows = PutOffTests.rows
+        self.setUp()
+        self.peer(put_off, small, {})
+        self.assertEqual(self.one().address, "192.0.2.3")
+
+    def test_bounded(self) -> None:
+        """At most five hosts are asked about a message in one attempt."""
+        self.peer(*[{"RCPT": b"450 4.2.0 later\r\n"}] * 8)
+        outcome = self.one()
+        self.assertEqual((len(self.dialer.dialled), outcome.address, len(outcome.earlier)), (5, "192.0.2.5", 4))
+        self.assertEqual(self.pool.stats().idle, 5)
+
+    def test_lost_after_content(self) -> None:
+        """Who may have been delivered is given to no other host, and neither is anybody else of that transaction."""
+        self.peer({"RCPT": [b"451 4.2.0 busy\r\n", b"250 ok\r\n"], "dot": CLOSE}, {})
+        found = self.deliver(job(2))
+        self.assertEqual([self.words(found[key])[:2] for key in (1, 2)], [(Result.LATER, "deferred"), (Result.LATER, "connect")])
+        self.assertEqual((found[1].is_doubtful, found[2].is_doubtful, len(self.dialer.dialled)), (False, True, 1))
+
+    def test_lost_at_the_second(self) -> None:
+        """The same at a later host: doubtful is what it is then, not what an earlier host said."""
+        self.peer({"RCPT": b"451 4.2.0 busy\r\n"}, {"dot": CLOSE}, {})
+        outcome = self.one()
+        self.assertEqual((self.words(outcome), outcome.is_doubtful), ((Result.LATER, "connect", 451), True))
+        self.assertEqual(len(self.dialer.dialled), 2)
+
+    def test_lost_after_a_refused_sender(self) -> None:
+        """What a peer says to RCPT after it refused the sender is no answer about the recipient, also when it goes away then."""
+        self.peer({"MAIL": b"451 4.3.0 later\r\n", "RCPT": b"503 5.5.1 MAIL first\r\n", "DATA": CLOSE}, {})
+        self.assertEqual(self.one().address, "192.0.2.2")
+
+    def test_too_many_recipients(self) -> None:
+        """452 behind accepted ones is the same host's, in the next transaction; alone it is an answer, and the next host is asked."""
+        self.peer({"RCPT": [b"250 ok\r\n", b"452 4.5.3 too many\r\n", b"452 4.5.3 too many\r\n", b"250 ok\r\n"]}, {})
+        found = self.deliver(job(2))
+        self.assertEqual([found[key].address for key in (1, 2)], ["192.0.2.1", "192.0.2.2"])
+        self.assertEqual(self.dialer.made[0].verbs.count("MAIL"), 2)
+
+    def test_about_whom(self) -> None:
+        """An outcome says when a reply was about one recipient, and not about the sender or the content."""
+        self.rows = self.rows[:1]
+        for answers, about in (
+            ({"MAIL": b"451 x\r\n"}, ""),
+            ({"RCPT": b"451 x\r\n"}, "r1@a.test"),
+            ({"DATA": b"451 x\r\n"}, ""),
+            ({"dot": b"451 x\r\n"}, ""),
+        ):
+            self.setUp()
+            self.peer(answers)
+            self.assertEqual(self.one().about, about)
