@@ -191,7 +191,7 @@ class Appliance(Service):
             self.metrics.returned, IExecutor(self.executor),
         )  # fmt: skip
         deliverer.sender = self.returns.sender
-        book = PolicyBook(self.directory, self.returns.door.is_ours)
+        book = PolicyBook(self.directory, self.returns.door.is_ours, wiring.postmaster(config), self.hostname.lower())
         self.activity = Activity(self.db, reactor, *wiring.sending_limits(config))
         self.activity.on_over = Blocking(
             self.db, self.directory, book, IQueueDoor(self.queue), self.hostname, reactor.seconds, self.make_uid, self.signatures.signed
@@ -318,7 +318,7 @@ class Appliance(Service):
 
     def _behind_alias(self, address: str) -> Any:
         try:
-            targets = self.directory.resolve(parse(address)).targets
+            targets = self.services.book.recipient(parse(address)).targets
         except AddressError:
             return (address,)
         return tuple(str(target) for target in targets) or (address,)

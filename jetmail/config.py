@@ -249,6 +249,7 @@ def _contradictions(config: Config) -> list[str]:
     if config.web.port and config.web.address and not _is_loopback(config.web.address):
         problems.append("web.address: must be a loopback address while the pages have no sign-in")
     check("web.policy_address", ipaddress.ip_address, config.web.policy_address, "an IP address")
+    check("server.postmaster", parse_address, config.server.postmaster, "an address")
     check("reports.address", parse_address, config.reports.address, "an address")
     for key in ("dmarc_reports", "tls_reports"):
         check(f"domains.{key}", parse_address, getattr(config.domains, key), "an address")

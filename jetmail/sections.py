@@ -20,6 +20,7 @@ class Server:
     """[server] Who this machine is and as whom it runs."""
 
     hostname: str = setting("", "name in greetings, Received fields and reports; empty: the system's full host name")
+    postmaster: str = setting("", "address that gets mail to postmaster at this machine's name and at domains without one; empty: it is refused")
     user: str = setting("", "when started as root, drop to this user once the ports are open; empty: stay")
     group: str = setting("", "group to drop to; empty: the user's own")
     state: str = setting("var", "directory of the store, the spool and generated keys")

@@ -28,6 +28,7 @@ from jetmail.inbound.verification import VerificationOptions
 from jetmail.interfaces import IDatabase, IDialer, IJob, IQueueDoor, IResolver
 from jetmail.jobs.aggregates import AggregatesJob
 from jetmail.jobs.transport import TransportJob
+from jetmail.mail.address import Address, parse
 from jetmail.outbound.fetching import PolicyFetcher, trust
 from jetmail.outbound.job import DeliveryOptions, Timeouts
 from jetmail.outbound.lane import QueueOptions
@@ -39,6 +40,11 @@ from jetmail.outbound.route import Credentials, Smarthost
 from jetmail.outbound.security import Security, SecurityOptions
 from jetmail.outbound.tls import TlsMode
 from jetmail.suppressing import SuppressingOptions
+
+
+def postmaster(config: Config) -> Address | None:
+    """[server] postmaster"""
+    return parse(config.server.postmaster) if config.server.postmaster else None
 
 
 def dns_options(config: Config) -> DnsOptions:

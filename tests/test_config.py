@@ -33,6 +33,12 @@ def test_empty_file_is_complete() -> None:
     assert made.queue.lifetime == 5 * 86_400
 
 
+def test_postmaster() -> None:
+    """Nobody unless an address is given, which is read as every address is."""
+    assert wiring.postmaster(parse({}, FILE)) is None
+    assert str(wiring.postmaster(parse({"server": {"postmaster": "Ann@Us.test"}}, FILE))) == "Ann@us.test"
+
+
 def test_every_fault_at_once() -> None:
     """Type, bound, unknown key, unknown section and unknown word are all named in one go."""
     found = problems(

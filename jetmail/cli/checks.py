@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import dns.exception
 import dns.resolver
@@ -22,16 +23,22 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from jetmail import config as settings
-from jetmail import host
+from jetmail import host, wiring
 from jetmail.cli.wake import wake
 from jetmail.dns import DnsOptions, server_addresses
 from jetmail.errors import ConfigError, StoreError
+from jetmail.inbound.policies import POSTMASTER, PolicyBook
+from jetmail.interfaces import IDatabase
+from jetmail.mail.address import Address
+from jetmail.rules.policy import DomainState
 from jetmail.store import migrations
 from jetmail.store.database import InlineDatabase
 from jetmail.store.directory import sources as directory_sources
+from jetmail.store.directory.cache import Directory
 
 DNS_SECONDS = 3.0
 EXPIRY_NOTICE_DAYS = 14
+T = TypeVar("T")
 _SERVER = re.compile(r"\[(?P<six>[^\]]+)\](?::(?P<port6>\d+))?|(?P<four>[^:]+)(?::(?P<port4>\d+))?")
 
 
@@ -125,6 +132,20 @@ def user(config: settings.Config) -> Iterator[Problem]:
             yield Problem(
                 config.file.name, "server.user", f"{name} may not read {place} (stopped at {wall}): put it elsewhere, such as /opt, or open it"
             )
+
+
+def postmaster(config: settings.Config) -> Iterator[Problem]:
+    """Mail to postmaster leads somewhere (RFC 5321 4.5.1). A warning: mail for everybody else is taken all the same."""
+    name, given = (config.server.hostname or host.full_hostname()).lower(), wiring.postmaster(config)
+
+    def leads_somewhere(db: InlineDatabase) -> bool:
+        known = PolicyBook(Directory(IDatabase(db)), postmaster=given, hostname=name).recipient(Address(POSTMASTER, name))
+        return known.policy.state is DomainState.ACTIVE and bool(known.targets)
+
+    if _from_store(config, leads_somewhere) is False:
+        why = f"{given} is nobody's address" if given else "is empty"
+        reason = f"{why}, so mail to {POSTMASTER}@{name} is refused: give an address that somebody reads (RFC 5321 4.5.1)"
+        yield Problem(config.file.name, "server.postmaster", reason, is_warning=True)
 
 
 def disk(config: settings.Config) -> Iterator[Problem]:
@@ -257,22 +278,27 @@ def sources(config: settings.Config) -> Iterator[Problem]:
     for field in ("source_ipv4", "source_ipv6"):
         if (address := getattr(config.delivery, field)) and (reason := source_problem(address)):
             yield Problem(config.file.name, f"delivery.{field}", reason)
-    if not config.database.exists():
-        return
-    try:
-        if migrations.schema_version(str(config.database)) != migrations.SCHEMA_VERSION:
-            return  # `store` says so
-        database = InlineDatabase(str(config.database))
-    except StoreError:
-        return
-    try:
-        known = database.read(directory_sources.listing)
-    finally:
-        database.close()
+    known = _from_store(config, lambda db: db.read(directory_sources.listing)) or ()
     for source in known:
         for address in (source.ipv4, source.ipv6):
             if source.enabled and address and (reason := source_problem(address)):
                 yield Problem(str(config.database), f"source {source.name}", reason)
+
+
+def _from_store(config: settings.Config, ask: Callable[[InlineDatabase], T]) -> T | None:
+    """What the store says; None where there is none that can be read, of which `store` speaks."""
+    if not config.database.exists():
+        return None
+    try:
+        if migrations.schema_version(str(config.database)) != migrations.SCHEMA_VERSION:
+            return None
+        database = InlineDatabase(str(config.database))
+    except StoreError:
+        return None
+    try:
+        return ask(database)
+    finally:
+        database.close()
 
 
 def source_problem(address: str) -> str:
@@ -291,6 +317,7 @@ CHECKS: tuple[Callable[[settings.Config], Iterator[Problem]], ...] = (
     presets,
     store,
     user,
+    postmaster,
     disk,
     certificate,
     files,

@@ -34,6 +34,7 @@ _SETTINGS = """\
 
 [server]
 hostname = "mx.demo.test"
+postmaster = "postmaster@demo.test"
 
 [[listener]]
 kind = "mx"

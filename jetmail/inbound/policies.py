@@ -5,6 +5,10 @@ Settings of the appliance that count here: `thresholds` ({reject_score, spam_sco
 `attachments:<domain>` (rules.attachments). A stored rule or list entry that does not compile matches nothing, is named in Policy.faults and logged
 once per version of the directory.
 
+Postmaster (RFC 5321 4.5.1): with an address for it (`server.postmaster`), mail to postmaster at our own name, and at a verified domain of ours that
+lists its recipients without one, goes there, as if an alias said so. Without one, or where that address leads nowhere, it is refused like any
+address nobody has.
+
 Raises StoreError when the store cannot be read.
 """
 
@@ -34,10 +38,11 @@ from jetmail.rules.policy import (
 )
 from jetmail.rules.verdict import Level
 from jetmail.store.directory.aliases import Found
-from jetmail.store.directory.cache import Directory, DomainPolicy
+from jetmail.store.directory.cache import Directory, DomainPolicy, Resolution
 from jetmail.store.directory.rules import StoredRule
 
 MAX_REMEMBERED = 20_000
+POSTMASTER = "postmaster"  # in any case
 
 _log = Logger()
 
@@ -55,11 +60,20 @@ class Known:
 
 
 class PolicyBook:
-    """Policies by recipient. One per process; on the reactor thread only. `directory` is store.directory.cache.Directory."""
+    """Policies by recipient. One per process; on the reactor thread only. `directory` is store.directory.cache.Directory. `postmaster` is who gets
+    the mail of postmaster at `hostname` (ours, in lower case) and at domains of ours that have none; None: nobody."""
 
-    def __init__(self, directory: Directory, is_return: Callable[[Address], bool] = lambda address: False) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        is_return: Callable[[Address], bool] = lambda address: False,
+        postmaster: Address | None = None,
+        hostname: str = "",
+    ) -> None:
         self._directory = directory
         self._is_return = is_return
+        self._postmaster = postmaster
+        self._hostname = hostname
         self._version = -1
         self._appliance = Policy()
         self._known: dict[Address, Known] = {}
@@ -106,6 +120,11 @@ class PolicyBook:
         if self._is_return(address):
             return Known(self._appliance, (), True)
         found = self._directory.resolve(address)
+        if self._postmaster is not None and address.local.casefold() == POSTMASTER:
+            if address.domain == self._hostname and not _is_proved(found):
+                return self._own_postmaster(self._postmaster)
+            if found.found is Found.UNKNOWN_RECIPIENT and _is_proved(found) and (targets := self._leads_to(self._postmaster)):
+                found = replace(found, found=Found.TARGETS, targets=targets, via_alias=True)
         if found.policy is None:
             return Known(self._appliance, ())
         policy = self._domain(found.policy)
@@ -121,6 +140,22 @@ class PolicyBook:
             rules = policy.rules
             policy = replace(policy, recipient=state, address_lists=lists, rules=(rules[0], rules[1], tuple(personal), rules[3]))
         return Known(policy, found.targets)
+
+    def _own_postmaster(self, postmaster: Address) -> Known:
+        """Postmaster at our own name, which is no domain of ours."""
+        if _is_proved(self._directory.resolve(postmaster)):
+            return self._look_up(postmaster)
+        targets = self._leads_to(postmaster)
+        if not targets:
+            return Known(self._appliance, ())
+        return Known(replace(self._appliance, domain=self._hostname, state=DomainState.ACTIVE, recipient=RecipientState.KNOWN), targets)
+
+    def _leads_to(self, postmaster: Address) -> tuple[Address, ...]:
+        found = self._directory.resolve(postmaster)
+        if _is_proved(found):
+            return found.targets
+        # A claim nobody has proved changes nothing: such an address is elsewhere. But what is at our own name would only come back to us.
+        return () if postmaster.domain == self._hostname else (postmaster,)
 
     def _domain(self, found: DomainPolicy) -> Policy:
         """The policy of a domain for an existing recipient without rules of its own."""
@@ -224,6 +259,10 @@ def _joined(parts: list[Entries]) -> Entries:
         frozenset().union(*(part.domains for part in parts)),
         parts[0].networks.union(*(part.networks for part in parts[1:])),
     )
+
+
+def _is_proved(found: Resolution) -> bool:
+    return found.policy is not None and found.policy.is_verified
 
 
 def _state(found: DomainPolicy) -> DomainState:

@@ -19,7 +19,9 @@ from jetmail import config as settings
 from jetmail import host
 from jetmail.cli import checks
 from jetmail.cli.setup import make_directory
+from jetmail.mail.address import parse
 from jetmail.store.database import InlineDatabase
+from jetmail.store.directory import domains, recipients
 
 
 @pytest.fixture
@@ -66,6 +68,30 @@ def test_presets_faults_are_all_listed(directory: Path) -> None:
     (directory / "etc" / "providers.toml").write_text('[default]\nburst = 30\nspeed = 1\n[[provider]]\nname = "x"\n')
     found = {(problem.file, problem.key) for problem in checks.presets(config(directory))}
     assert found == {("providers.toml", "default"), ("providers.toml", "provider 'x'")}
+
+
+def test_postmaster(directory: Path) -> None:
+    """Nobody named, nobody there, and our own name are warnings; an address of ours that is there, one elsewhere, and a domain's own are none."""
+    own = {"hostname": "mx.us.test"}
+    db = InlineDatabase(str(directory / "var" / "jetmail.db"))
+    db.run(domains.add, domains.Domain(name="us.test", kind="relay", verified_at=1.0, recipients="listed"))
+    db.run(recipients.add, [parse("ann@us.test")])
+    db.close()
+    for address, words in (
+        ("", "is empty, so mail to postmaster@mx.us.test is refused"),
+        ("eve@us.test", "eve@us.test is nobody's address"),
+        ("x@mx.us.test", "x@mx.us.test is nobody's address"),
+        ("ann@us.test", ""),
+        ("op@far.test", ""),
+    ):
+        found = list(checks.postmaster(config(directory, server={**own, "postmaster": address})))
+        assert [problem.is_warning for problem in found] == [True] * bool(words), address
+        assert words in reasons(found)
+    assert list(checks.postmaster(config(directory, server={"hostname": "any.test"})))
+    db = InlineDatabase(str(directory / "var" / "jetmail.db"))
+    db.run(domains.add, domains.Domain(name="any.test", kind="relay", verified_at=1.0))
+    db.close()
+    assert not list(checks.postmaster(config(directory, server={"hostname": "any.test"}))), "our own name is a domain that takes any recipient"
 
 
 def test_a_certificate_that_ends(directory: Path) -> None:

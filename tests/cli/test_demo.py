@@ -35,7 +35,8 @@ def test_makes_a_directory_like_any_other(tmp_path: Path, started: list[tuple[Pa
         [("127.0.0.1", 3526)],
     )
     assert "alice@demo.test" in [row["address"] for row in line.rows("recipient", "list", "demo.test")]
-    assert {listener.address for listener in settings.load(line.directory / "etc" / "jetmail.toml").listeners} == {"127.0.0.1"}
+    config = settings.load(line.directory / "etc" / "jetmail.toml")
+    assert ({listener.address for listener in config.listeners}, config.server.postmaster) == ({"127.0.0.1"}, "postmaster@demo.test")
 
 
 def test_goes_on_where_it_was(tmp_path: Path, started: list[tuple[Path, list[str]]]) -> None:

@@ -126,9 +126,14 @@ class Stage(House):
         assert account is not None
         self.write(accounts.save, replace(account, plan=plan))
 
-    def do_domain(self, name: str, verified: str = "yes", outbound: str = "yes", account: str = "1") -> None:
+    def do_domain(self, name: str, verified: str = "yes", outbound: str = "yes", account: str = "1", recipients: str = "any") -> None:
         """A domain."""
-        self.add_domain(name, verified_at=1.0 if verified == "yes" else None, outbound=outbound == "yes", account_id=int(account))
+        is_verified = verified == "yes"
+        self.add_domain(name, verified_at=1.0 if is_verified else None, outbound=outbound == "yes", account_id=int(account), recipients=recipients)
+
+    def do_postmaster(self, address: str) -> None:
+        """[server] postmaster, for the name the session greets with."""
+        self.set_postmaster(address, "mx.test")
 
     # what is outside
 

@@ -184,6 +184,10 @@ class House:
         values: dict[str, Any] = {"kind": "relay", "verified_at": 1.0} | more
         self.write(domains.add, Domain(name=name, **values))
 
+    def set_postmaster(self, address: str, hostname: str = "mx.demo.test") -> None:
+        """[server] postmaster."""
+        self.services = replace(self.services, book=PolicyBook(self.directory, postmaster=parse(address), hostname=hostname))
+
     def add_user(self, username: str = "app", **more: Any) -> SmtpUser:
         """An SMTP user of account 1 who may send from example.org; the uuid is made of the name."""
         values: dict[str, Any] = {"password": "proved", "domains": ("example.org",)} | more
