@@ -280,4 +280,4 @@ def heard(site: Site, epoch: int, pulse: Pulse, outcome: Outcome | None, now: fl
         return Turn.NONE, pulse
     if pulse is Pulse.FAULT and site.preset.throttles(outcome.reply):
         pulse = Pulse.ANSWERED
-    return site.answered(epoch, now, outcome.reply, factor), pulse
+    return site.answered(epoch, now, outcome.reply, factor, outcome.about), pulse

@@ -268,8 +268,8 @@ def pulse_of(outcomes: Mapping[int, Outcome]) -> tuple[Pulse, Outcome | None]:
             return Pulse.SUCCESS, outcome
         if outcome.is_host_fault:
             fault = outcome
-        elif outcome.address and not outcome.is_excused:
-            answered = outcome
+        elif outcome.address and not outcome.is_excused and (answered is None or not outcome.about):
+            answered = outcome  # what was said of the connection or the sender says more than what was said of a recipient
     if answered is not None:
         return Pulse.ANSWERED, answered
     return (Pulse.FAULT, fault) if fault is not None else (Pulse.NOTHING, None)

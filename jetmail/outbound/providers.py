@@ -84,12 +84,14 @@ class Provider(Terms):
 
 
 class Preset:
-    """Terms ready for use: a name ('' for [default] and [relay]) and compiled expressions."""
+    """Terms ready for use: a name ('' for [default] and [relay]) and compiled expressions. `is_relay`: somebody's own server, which greylists and
+    runs out of room, and has nobody's quota: what it says of recipients is about them."""
 
-    def __init__(self, terms: Terms, name: str = "", mx: tuple[str, ...] = ()) -> None:
+    def __init__(self, terms: Terms, name: str = "", mx: tuple[str, ...] = (), is_relay: bool = False) -> None:
         self.terms = terms
         self.name = name
         self.mx = mx
+        self.is_relay = is_relay
 
     @cached_property
     def _throttle(self) -> list[Any]:
@@ -99,9 +101,10 @@ class Preset:
     def _ignore(self) -> list[Any]:
         return [_compiled(each) for each in self.terms.ignore]
 
-    def throttles(self, reply: Reply) -> bool:
-        """Whether that reply of a peer asks us to send less, and not only to try one message again."""
-        if not reply.is_transient or reply.enhanced in _CRYPTOGRAPHIC:
+    def throttles(self, reply: Reply, about: str = "") -> bool:
+        """Whether that reply of a peer asks us to send less, and not only to try one message again. `about`: the recipient whose RCPT was answered
+        so (a 421 there is about the connection)."""
+        if not reply.is_transient or reply.enhanced in _CRYPTOGRAPHIC or (about and self.is_relay):
             return False
         text = str(reply)[:MAX_REPLY]
         if any(each.search(text) for each in self._ignore):
@@ -116,7 +119,7 @@ class Providers:
 
     def __init__(self, default: Terms | None = None, relay: Terms | None = None, providers: Iterable[Provider] = ()) -> None:
         self.default = Preset(default or Terms())
-        self.relay = Preset(relay or Terms())
+        self.relay = Preset(relay or Terms(), is_relay=True)
         self.named = {each.name: Preset(each, each.name, each.mx) for each in providers}
         self._suffixes = {suffix: preset for preset in self.named.values() for suffix in preset.mx}
 

@@ -6,6 +6,8 @@ registered domain of the best MX host. Its limits bind all lanes that lead there
 Promises
 - Never more attempts at once than the site may have, and never more begun in T seconds than rate * (T + 1 s) + 1: evenly spread, with at most a
   second's worth at once to make up for a late timer.
+- Throttling is about us, not about a recipient: such a reply to RCPT counts only in a burst that has it for DISTINCT recipients, and never from a
+  host that the configuration names.
 - A burst of throttling replies cools the site down: half as much and half as fast as before, after a pause that grows each time, and one attempt
   before all others. A reply of that kind to it is the next step; successes take the steps back one by one. What was on the wire before the pause
   counts for nothing.
@@ -20,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jetmail.mail.reply import Reply
 from jetmail.outbound.providers import Preset, Providers
@@ -32,9 +34,18 @@ if TYPE_CHECKING:
 BURST_SECONDS = 1.0  # what may be made up for at once, in seconds of the rate
 COOLED_RATE = 120.0  # messages a minute of a site without a limit of its own, before the first halving
 DECAY = 3600.0  # a step is taken back by the first success this long after the last one
+DISTINCT = 3  # recipients: a greylisted or busy one is no evidence against the host, nor are two
 MAX_REPLY = 200
 MAX_SITES = 10_000
 FORGET = 86400.0  # seconds after which a site that is cooling, or a destination that is down, is forgotten when it gets no mail
+
+
+class _Heard(NamedTuple):
+    """One attempt of late. `is_hit`: it was told to slow down; `about`: in answer to the RCPT of that recipient."""
+
+    at: float
+    is_hit: bool
+    about: str = ""
 
 
 class Turn(Enum):
@@ -51,9 +62,9 @@ class Site:
     of them were told to come; gate.py keeps both."""
 
     __slots__ = (
-        "_interval", "_most", "_successes", "_tat", "called", "closed_until", "count", "epoch", "in_flight", "is_on_trial", "is_starved", "lanes",
-        "level", "limit", "name", "not_before", "preset", "rate", "recent", "refused_in", "reply", "since", "stepped", "suspended", "told",
-        "turn_of", "waiting",
+        "_by_recipients", "_interval", "_most", "_successes", "_tat", "called", "closed_until", "count", "epoch", "in_flight", "is_on_trial",
+        "is_starved", "lanes", "level", "limit", "name", "not_before", "preset", "rate", "recent", "refused_in", "reply", "since", "stepped",
+        "suspended", "told", "turn_of", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, preset: Preset, most: int) -> None:
@@ -77,7 +88,8 @@ class Site:
         self.reply = ""
         self.suspended = False
         self.is_on_trial = False
-        self.recent: deque[tuple[float, bool]] | None = None
+        self.recent: deque[_Heard] | None = None
+        self._by_recipients = False  # the pause began for what was said to RCPT
         self._successes = 0
         self.stepped = 0.0
         self._tat = 0.0  # when the next would be due if all came evenly
@@ -132,7 +144,7 @@ class Site:
         if self.recent is None and not self.level:
             return Turn.NONE
         if self.recent is not None:
-            self._note(now, False)
+            self._note(_Heard(now, False))
         if not self.level or epoch != self.epoch:
             return Turn.NONE
         self._tried()
@@ -149,26 +161,33 @@ class Site:
         self._shut()
         return Turn.WELL
 
-    def answered(self, epoch: int, now: float, reply: Reply, factor: float = 1.0) -> Turn:
-        """It is there, and did not take it. `factor`: about 1, stretches the pause."""
+    def answered(self, epoch: int, now: float, reply: Reply, factor: float = 1.0, about: str = "") -> Turn:
+        """It is there, and did not take it. `factor`: about 1, stretches the pause. `about`: the recipient whose RCPT was answered so, '' when that
+        was said to anything else."""
         self.in_flight -= 1
-        is_throttled = self.preset.throttles(reply)
+        is_throttled = self.preset.throttles(reply, about)
         if not is_throttled:
             if self.recent is not None:
-                self._note(now, False)
+                self._note(_Heard(now, False))
             if epoch == self.epoch:
                 self._tried()
             return Turn.NONE
         if epoch != self.epoch:
             return Turn.NONE  # it went before the pause
-        if self.is_on_trial:
+        if self.is_on_trial and (not about or self._by_recipients):
             return self._cool(now, factor, reply, 1, 1)
+        self._tried()
         terms = self.preset.terms
         if self.recent is None:
             self.recent = deque(maxlen=terms.of)
-        self._note(now, True)
-        hits = sum(hit for at, hit in self.recent if hit)
-        return self._cool(now, factor, reply, hits, len(self.recent)) if hits >= terms.burst else Turn.NONE
+        self._note(_Heard(now, True, about))
+        recipients = [heard.about for heard in self.recent if heard.about]
+        by_recipients = len(set(recipients)) >= DISTINCT
+        hits = sum(heard.is_hit for heard in self.recent)
+        if (hits if by_recipients else hits - len(recipients)) < terms.burst:
+            return Turn.NONE
+        self._by_recipients = by_recipients
+        return self._cool(now, factor, reply, hits, len(self.recent))
 
     def _tried(self) -> None:
         """The attempt after the pause was not told to slow down."""
@@ -176,13 +195,13 @@ class Site:
             self.is_on_trial = False
             self._set_limits()
 
-    def _note(self, now: float, is_hit: bool) -> None:
+    def _note(self, heard: _Heard) -> None:
         recent = self.recent
         assert recent is not None
-        while recent and recent[0][0] <= now - self.preset.terms.within:
+        while recent and recent[0].at <= heard.at - self.preset.terms.within:
             recent.popleft()
-        recent.append((now, is_hit))
-        if not is_hit and not any(hit for _, hit in recent):
+        recent.append(heard)
+        if not heard.is_hit and not any(each.is_hit for each in recent):
             self.recent = None
 
     def _cool(self, now: float, factor: float, reply: Reply, hits: int, of: int) -> Turn:

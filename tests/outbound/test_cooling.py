@@ -134,6 +134,17 @@ class CoolDown(SynchronousTestCase):
         one.boot()
         self.assertEqual(one.queue.figures().cooling, 0)
 
+    def test_about_a_recipient(self) -> None:
+        """What one recipient's greylisting says cools nothing down; what it says of many does."""
+        grey = DEFERRED._replace(reply=Reply(450, "4.7.1", "try again later"))
+        for abouts, cooling in ((["a"] * 10, 0), (list("abcdefghij"), 1)):
+            one = appliance(connections=5)
+            for number, about in enumerate(abouts):
+                one.fill(1, f"big{number}.test")
+                one.deliverer.answers[f"big{number}.test"] = grey._replace(about=about)
+            one.boot()
+            self.assertEqual(one.queue.figures().cooling, cooling)
+
     def test_resumed(self) -> None:
         """People end a pause: it is tried at once."""
         one = self.cooled(connections=5)

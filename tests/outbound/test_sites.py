@@ -246,3 +246,59 @@ class CoolDown(SynchronousTestCase):
         one.apply(SiteState("demo", 1, 0.0, 0.0))
         self.assertFalse(one.is_closed(1.0))
         self.assertEqual(one.level, 1)
+
+
+GREY = Reply(450, "4.7.1", "try again later")
+
+
+def put_off(one: Site, recipients: list[str], now: float = 0.0) -> list[Turn]:
+    return [one.answered(one.began(now), now, GREY, about=each) for each in recipients]
+
+
+class AboutRecipients(SynchronousTestCase):
+    """4.7.x in answer to RCPT: about one recipient, until it is about several."""
+
+    def test_one_recipient(self) -> None:
+        """However often one recipient is put off, or two are, the site goes on."""
+        one = site()
+        self.assertEqual(set(put_off(one, ["a@demo.test", "b@demo.test"] * 20)), {Turn.NONE})
+        self.assertEqual((one.level, one.is_closed(0.0)), (0, False))
+
+    def test_three_recipients(self) -> None:
+        """Three of them in one burst are evidence."""
+        one = site()
+        self.assertEqual(put_off(one, ["a", "a", "a", "b", "c"]), [Turn.NONE] * 4 + [Turn.COOLED])
+        self.assertIn("5 of 5 attempts were", one.reply)
+
+    def test_with_others(self) -> None:
+        """A recipient's replies do not make up a burst with four of the host's; a third recipient makes all of them count."""
+        one = site()
+        throttle(one, 4)
+        self.assertEqual(put_off(one, ["a", "b"]), [Turn.NONE] * 2)
+        self.assertEqual(put_off(one, ["c"]), [Turn.COOLED])
+        self.assertIn("7 of 7 attempts were", one.reply)
+        other = site()
+        put_off(other, ["a"] * 10)
+        self.assertEqual(throttle(other, 5), [Turn.NONE] * 4 + [Turn.COOLED])
+
+    def test_after_the_pause(self) -> None:
+        """The attempt after the pause is no further step for one recipient's sake, unless several were the reason for the pause."""
+        one = site()
+        throttle(one, 5)
+        self.assertEqual(put_off(one, ["a"], 60.0), [Turn.NONE])
+        self.assertEqual((one.level, one.limit), (1, 4))
+        other = site()
+        put_off(other, ["a", "b", "c", "d", "e"])
+        self.assertEqual(put_off(other, ["f"], 60.0), [Turn.COOLED])
+
+    def test_long_ago(self) -> None:
+        """Recipients beyond the window are no part of the burst."""
+        one = site()
+        put_off(one, ["a", "b"])
+        self.assertEqual(set(put_off(one, ["c"] * 10, 400.0)), {Turn.NONE})
+
+    def test_a_configured_host(self) -> None:
+        """A customer's own server that greylists everybody is not cooled down; what it says of the connection counts."""
+        one = Sites(Providers(), 8).of_host("mx.customer.test", 25, True)
+        self.assertEqual(set(put_off(one, [f"r{number}" for number in range(40)])), {Turn.NONE})
+        self.assertEqual(throttle(one, 5)[-1], Turn.COOLED)
