@@ -275,6 +275,7 @@ def run(plan: Plan) -> Result:
             load.kill()
             user.kill()
             hook.shutdown()
+            hook.server_close()
     result.seconds = time.monotonic() - began
     if result.good:
         shutil.rmtree(directory, ignore_errors=True)
