@@ -425,6 +425,7 @@ class Appliance(Service):
         # now and then.
         gc.collect()
         gc.freeze()
+        host.give_back_memory()
         gc.set_threshold(20_000, 20, 50)
         ports = " ".join(f"{name}={port}" for name, port in self.listeners.ports.items())
         web = f" web=http://{host.bracketed(self.config.web.address)}:{self._pages.getHost().port}/" if self._pages is not None else ""

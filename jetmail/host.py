@@ -5,6 +5,7 @@ Used by app at boot and by the router for loop detection. Raises ConfigError whe
 
 from __future__ import annotations
 
+import ctypes
 import grp
 import os
 import pwd
@@ -145,3 +146,10 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def give_back_memory() -> None:
+    """What boot has used and freed goes back to the system, where the C library can do that."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,3 +57,14 @@ def test_state_directory_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("")
     with pytest.raises(ConfigError, match="var"):
         host.give_to(tmp_path / "var", None)
+
+
+def test_memory_is_given_back_or_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A C library that can give memory back is asked once for all of it; one that cannot is left alone."""
+    asked: list[int] = []
+    monkeypatch.setattr(host.ctypes, "CDLL", lambda name: SimpleNamespace(malloc_trim=asked.append))
+    host.give_back_memory()
+    assert asked == [0]
+    monkeypatch.setattr(host.ctypes, "CDLL", lambda name: SimpleNamespace())
+    host.give_back_memory()
+    assert asked == [0]

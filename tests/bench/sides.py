@@ -49,19 +49,19 @@ def without_opinion(rules: str) -> str:
 
 class Jetmail:
     """A private appliance whose domain example.test goes to `sink_port`, or (0) to a port where nobody listens, so that all mail stays queued.
-    `road`: its chain has no opinion of content."""
+    `road`: its chain has no opinion of content. Not `filtered`: it has one, and nothing is done about it."""
 
     name = "jetmail"
     host = "127.0.0.1"
 
-    def __init__(self, sink_port: int = 0, settings: dict[str, Any] | None = None, road: bool = False) -> None:
+    def __init__(self, sink_port: int = 0, settings: dict[str, Any] | None = None, road: bool = False, filtered: bool = True) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="jetmail-bench-"))
         self.appliance = Appliance(self.directory / "root", settings or private())
         if road:
             path = self.appliance.directory / "etc" / "rules.toml"
             path.write_text(without_opinion(path.read_text("utf-8")), "utf-8")
         self.port = self.appliance.smtp_port
-        self.appliance.domain("example.test", sink_port or free_port(), "--tls", "none", filtered=True)
+        self.appliance.domain("example.test", sink_port or free_port(), "--tls", "none", filtered=filtered)
 
     def start(self) -> Jetmail:
         self.appliance.start()
