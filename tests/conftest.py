@@ -9,8 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
+
+# How long one example takes by the clock on the wall depends on what else the machine does: speed has tests of its own, in processor time.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session", autouse=True)
