@@ -101,9 +101,9 @@ def release(conn: Connection, now: float, ids: Sequence[int], by: str) -> list[K
     """Put these into the queue, due at once. -> what they were; those that are not kept (any more) are not among them."""
     found = _by_id(conn, ids)
     conn.executemany(
-        """UPDATE deliveries SET status = 'queued', reason = '', reply = '', held = 0, queued = ?1, attempts = 0, next_attempt = ?1, finished = NULL,
-            delay_notified = 0 WHERE id = ?2""",
-        [(now, item.id) for item in found],
+        """UPDATE deliveries SET status = 'queued', reason = '', reply = '', held = 0, queued = ?, attempts = 0, next_attempt = ?, finished = NULL,
+            delay_notified = 0 WHERE id = ?""",
+        [(now, now, item.id) for item in found],
     )
     _tell(conn, now, found, "released", by)
     if found:
