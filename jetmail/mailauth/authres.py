@@ -23,7 +23,7 @@ _UNSAFE = re.compile(r"[^ -~]")
 _COMMENT = re.compile(r"[()\\]")
 _WORD = re.compile(rb'[^\s;()"=]+')
 _PLACE = re.compile(rb"[ \t\r\n]*")
-_RECEIVER = re.compile(r"receiver=[ \t]*\"?([^\s;\"]+)")
+_TOLD = re.compile(rb"[^()\\]+")  # inside a comment
 
 
 def results(authserv_id: str, spf: Spf | None, iprev: Iprev | None, dkim: Sequence[Dkim], arc: Arc | None, dmarc: Dmarc | None, ip: str) -> str:
@@ -64,15 +64,27 @@ def received_spf(authserv_id: str, spf: Spf, ip: str, helo: str, sender: str) ->
 
 
 def is_forged(name: bytes, raw: bytes, authserv_id: str) -> bool:
-    """Whether a field that came in claims to be written by us: to be removed on the way in (RFC 8601 5). `name` in lower case."""
+    """Whether a field that came in claims to be written by us: to be removed on the way in (RFC 8601 5). `name` in lower case. All of the field is
+    read: what stands behind more octets than we care to look at would still be read by those behind us."""
+    mine = authserv_id.lower().encode("ascii", "replace")
+    if mine not in raw.replace(b"\\", b"").lower():
+        return False
+    value = raw.partition(b":")[2]
     if name == b"authentication-results":
-        identity, _ = _identity(raw[:MAX_READ].partition(b":")[2])
-        return identity.lower() == authserv_id.lower()
+        return _is_name(_identity(value)[0].encode("utf-8", "replace"), mine)
     if name == b"received-spf":
-        text = raw[:MAX_READ].decode("ascii", "replace").lower()
-        mine = authserv_id.lower()
-        return f"({mine}:" in text or any(found == mine for found in _RECEIVER.findall(text))
+        if re.search(rb"\([ \t\r\n]*" + re.escape(mine) + rb"\.?[ \t\r\n]*:", value.lower()):
+            return True
+        words = [word for item in _split(value) for word in (*item, b";")]
+        return any(
+            key.lower() == b"receiver" and equals == b"=" and _is_name(name, mine)
+            for key, equals, name in zip(words, words[1:], words[2:], strict=False)
+        )
     return False
+
+
+def _is_name(word: bytes, mine: bytes) -> bool:
+    return word.replace(b"\\", b"").strip().lower().removesuffix(b".") == mine
 
 
 def methods(value: bytes) -> list[tuple[str, str]]:
@@ -133,6 +145,9 @@ def _skip(value: bytes, position: int) -> int:
             depth += 1
         elif not depth:
             return position
+        elif told := _TOLD.match(value, position):
+            position = told.end()
+            continue
         elif char == b")":
             depth -= 1
         elif char == b"\\":
