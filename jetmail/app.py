@@ -89,7 +89,7 @@ from jetmail.store.directory.cache import Directory
 from jetmail.store.keyfiles import KeyFiles
 from jetmail.store.traffic import contacts, spooled
 from jetmail.web.metrics import Metrics
-from jetmail.web.site import WebOptions, WebServices, make_site
+from jetmail.web.site import WebServices, make_site
 
 
 class Appliance(Service):
@@ -266,7 +266,7 @@ class Appliance(Service):
             config, reactor, self.services, self.directory, self.entropy, self.executor, self.metrics, self._make_reference, tls
         )  # fmt: skip
         self.policies = building.policies(config, reactor, self.hostname, self.directory, self.metrics, self.files, self._inherited)
-        self.site = make_site(WebOptions(brand=config.web.brand, hosts=tuple(config.web.hosts)), self._web_services())
+        self.site = make_site(wiring.web_options(config), self._web_services())
 
     def _make_receiver(self, peer: Peer) -> Receiver:
         self.metrics.connected(peer.listener)

@@ -243,11 +243,14 @@ def _contradictions(config: Config) -> list[str]:
         problems.append(f"submission.user_header: {config.submission.user_header!r} is not the name of a header field")
     for index, listener in enumerate(config.listener):
         check(f"listener[{index}].address", ipaddress.ip_address, listener.address, "an IP address")
-        for network in listener.proxy_from:
-            check(f"listener[{index}].proxy_from", ipaddress.ip_network, network, "a network (192.0.2.0/24)")
+        for number, network in enumerate(listener.proxy_from):
+            check(f"listener[{index}].proxy_from[{number}]", ipaddress.ip_network, network, "a network (192.0.2.0/24)")
     check("web.address", ipaddress.ip_address, config.web.address, "an IP address")
-    if config.web.port and config.web.address and not _is_loopback(config.web.address):
+    if config.web.port and not (config.web.address and _is_loopback(config.web.address)):
         problems.append("web.address: must be a loopback address while the pages have no sign-in")
+    for index, name in enumerate(config.web.hosts):
+        if not _is_host(name):
+            problems.append(f"web.hosts[{index}]: {name!r} is not a host name or an IP address, without a port")
     check("web.policy_address", ipaddress.ip_address, config.web.policy_address, "an IP address")
     check("server.postmaster", parse_address, config.server.postmaster, "an address")
     check("reports.address", parse_address, config.reports.address, "an address")
@@ -263,6 +266,8 @@ def _contradictions(config: Config) -> list[str]:
     check("delivery.smarthost", split_host_port, config.delivery.smarthost, "HOST:PORT")
     if config.delivery.smarthost_username and config.delivery.smarthost_tls not in ("required", "verified"):
         problems.append("delivery.smarthost_tls: must be 'required' or 'verified' when a user name is set: a password never goes in clear")
+    if bool(config.delivery.smarthost_username) != bool(config.delivery.smarthost_password_file):
+        problems.append("delivery.smarthost_password_file: smarthost_username and smarthost_password_file must be given together")
     for key in ("zone", "return_path", "return_target", "srs_domain", "policy_target"):
         value = getattr(config.domains, key)
         if value and not _HOST.fullmatch(value):
@@ -289,7 +294,7 @@ def _ldap_contradictions(ldap: Ldap) -> list[str]:
             host, _ = parts.hostname, parts.port
         except ValueError:
             host = None
-        if parts.scheme not in ("ldap", "ldaps") or not host or parts.path.strip("/"):
+        if parts.scheme not in ("ldap", "ldaps") or not host or not _is_host(host) or parts.path.strip("/"):
             problems.append(f"ldap.servers[{index}]: {server!r} is not ldap://HOST[:PORT] or ldaps://HOST[:PORT]")
         elif ldap.bind_dn and parts.scheme == "ldap" and not ldap.starttls and host not in ("localhost", "127.0.0.1", "::1"):
             problems.append("ldap.starttls: must be true when a password goes to another machine over ldap://")
@@ -300,6 +305,15 @@ def _ldap_contradictions(ldap: Ldap) -> list[str]:
     if bool(ldap.bind_dn) != bool(ldap.password_file):
         problems.append("ldap.password_file: bind_dn and password_file must be given together")
     return problems
+
+
+def _is_host(text: str) -> bool:
+    """A host name, with its final dot or without, or an IP address, which stands without brackets."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST.fullmatch(text.removesuffix(".")) is not None
+    return True
 
 
 def _is_loopback(address: str) -> bool:

@@ -10,6 +10,7 @@ import grp
 import os
 import pwd
 import socket
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,9 +95,12 @@ def identity(user: str, group: str) -> tuple[int, int] | None:
         return None
     try:
         entry = pwd.getpwnam(user)
+    except KeyError as error:
+        raise ConfigError([f"server.user: there is no user {user!r} on this system"]) from error
+    try:
         return entry.pw_uid, grp.getgrnam(group).gr_gid if group else entry.pw_gid
     except KeyError as error:
-        raise ConfigError([f"server.user: there is no user {user!r} or no group {group!r} on this system"]) from error
+        raise ConfigError([f"server.group: there is no group {group!r} on this system"]) from error
 
 
 def barred(path: Path, user: str, owner: tuple[int, int]) -> Path | None:
@@ -108,7 +112,7 @@ def barred(path: Path, user: str, owner: tuple[int, int]) -> Path | None:
     for place in (*reversed(whole.parents), whole):
         found = place.stat()
         bits = found.st_mode >> (6 if found.st_uid == uid else 3 if found.st_gid in groups else 0) & 7
-        needed = 5 if place == whole else 1
+        needed = 1 if place != whole else 5 if stat.S_ISDIR(found.st_mode) else 4
         if uid and bits & needed != needed:
             return place
     return None

@@ -40,6 +40,7 @@ from jetmail.outbound.route import Credentials, Smarthost
 from jetmail.outbound.security import Security, SecurityOptions
 from jetmail.outbound.tls import TlsMode
 from jetmail.suppressing import SuppressingOptions
+from jetmail.web.options import WebOptions
 
 
 def postmaster(config: Config) -> Address | None:
@@ -265,6 +266,11 @@ def api_options(config: Config, hostname: str) -> ApiOptions:
         max_connections=api.max_connections,
         max_per_address=api.max_per_address,
     )
+
+
+def web_options(config: Config) -> WebOptions:
+    """[web], as the pages know it"""
+    return WebOptions(brand=config.web.brand, hosts=tuple(name.lower().rstrip(".") for name in config.web.hosts))
 
 
 def http_client(reactor: Any) -> HTTPClient:

@@ -117,6 +117,12 @@ def test_what_the_parser_of_toml_gives_up_on(read: Callable[[Path], object], tex
         read(file)
 
 
+def test_hosts_as_a_browser_says_them() -> None:
+    """Names of the site in any case, a final dot and IPv6 included, are compared with what a browser sends."""
+    made = parse({"web": {"hosts": ["Mail.Us.test.", "192.0.2.1", "2001:DB8::1"]}}, FILE)
+    assert wiring.web_options(made).hosts == ("mail.us.test", "192.0.2.1", "2001:db8::1")
+
+
 def test_bdat_can_be_asked_for() -> None:
     """Content goes by DATA unless the settings say otherwise, and what they say reaches the deliverer."""
     for text, is_bdat in (("", False), ("[delivery]\nbdat = true", True)):

@@ -7,23 +7,20 @@ this directory already and so holds them itself.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import dns.exception
 import dns.resolver
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from jetmail import config as settings
 from jetmail import host, wiring
+from jetmail.cli.file_checks import certificate, files, lists, policy_certificates, scanners, scores
+from jetmail.cli.problem import Problem, from_text
 from jetmail.cli.wake import wake
 from jetmail.dns import DnsOptions, server_addresses
 from jetmail.errors import ConfigError, StoreError
@@ -37,20 +34,7 @@ from jetmail.store.directory import sources as directory_sources
 from jetmail.store.directory.cache import Directory
 
 DNS_SECONDS = 3.0
-EXPIRY_NOTICE_DAYS = 14
 T = TypeVar("T")
-_SERVER = re.compile(r"\[(?P<six>[^\]]+)\](?::(?P<port6>\d+))?|(?P<four>[^:]+)(?::(?P<port4>\d+))?")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing to mend. `file` where, `key` which setting, `reason` what is wrong and what would be right. A warning does not keep mail from
-    being taken and delivered today."""
-
-    file: str
-    key: str
-    reason: str
-    is_warning: bool = False
 
 
 def all_problems(config_file: Path) -> list[Problem]:
@@ -58,7 +42,7 @@ def all_problems(config_file: Path) -> list[Problem]:
     try:
         config = settings.load(config_file)
     except ConfigError as error:
-        return [_from_text(problem) for problem in error.problems]
+        return [from_text(problem) for problem in error.problems]
     problems: list[Problem] = []
     for look in CHECKS:
         try:
@@ -68,12 +52,6 @@ def all_problems(config_file: Path) -> list[Problem]:
     return problems
 
 
-def _from_text(text: str) -> Problem:
-    file, _, rest = text.partition(": ")
-    key, colon, reason = rest.partition(": ")
-    return Problem(file, key, reason) if colon else Problem(file, "file", rest)
-
-
 def rule_chain(config: settings.Config) -> Iterator[Problem]:
     """etc/rules.toml names rules that exist, with options that make sense, in an order that works."""
     from jetmail.rules import registry
@@ -81,7 +59,7 @@ def rule_chain(config: settings.Config) -> Iterator[Problem]:
     try:
         registry.load(config.rules_file)
     except ConfigError as error:
-        yield from (_from_text(problem) for problem in error.problems)
+        yield from (from_text(problem) for problem in error.problems)
 
 
 def presets(config: settings.Config) -> Iterator[Problem]:
@@ -91,7 +69,7 @@ def presets(config: settings.Config) -> Iterator[Problem]:
     try:
         providers.load(config.file.parent / providers.FILE_NAME)
     except ConfigError as error:
-        yield from (_from_text(problem) for problem in error.problems)
+        yield from (from_text(problem) for problem in error.problems)
 
 
 def store(config: settings.Config) -> Iterator[Problem]:
@@ -99,6 +77,9 @@ def store(config: settings.Config) -> Iterator[Problem]:
     nearest = config.state
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
+    if not nearest.is_dir():
+        yield Problem(config.file.name, "server.state", f"{nearest} is not a directory")
+        return
     if not os.access(nearest, os.W_OK | os.X_OK):
         yield Problem(config.file.name, "server.state", f"{nearest} cannot be written by this user")
         return
@@ -123,7 +104,7 @@ def user(config: settings.Config) -> Iterator[Problem]:
     try:
         owner = host.identity(name, config.server.group)
     except ConfigError as error:
-        yield from (Problem(config.file.name, "server.user", problem.partition(": ")[2]) for problem in error.problems)
+        yield from (from_text(f"{config.file.name}: {problem}") for problem in error.problems)
         return
     if owner is None:
         return
@@ -132,6 +113,17 @@ def user(config: settings.Config) -> Iterator[Problem]:
             yield Problem(
                 config.file.name, "server.user", f"{name} may not read {place} (stopped at {wall}): put it elsewhere, such as /opt, or open it"
             )
+    # These are read while it runs. A certificate was read as root by then, and its renewal is what goes unseen.
+    for key, given, is_warning in (
+        ("tls.certificate", config.tls.certificate, True),
+        ("tls.key", config.tls.key, True),
+        ("ldap.ca_file", config.ldap.ca_file, False),
+        ("web.policy_certificates", config.web.policy_certificates, False),
+    ):
+        path = config.path(given)
+        if given and path.exists() and (wall := host.barred(path, name, owner)) is not None:
+            then = ", so it is not read again when it is renewed" if is_warning else ""
+            yield Problem(config.file.name, key, f"{name} may not read {path} (stopped at {wall}){then}", is_warning)
 
 
 def postmaster(config: settings.Config) -> Iterator[Problem]:
@@ -156,57 +148,6 @@ def disk(config: settings.Config) -> Iterator[Problem]:
         yield Problem(
             config.file.name, "store.min_free", f"{free} octets are free at {nearest}, less than {config.store.min_free}: no mail would be accepted"
         )
-
-
-def certificate(config: settings.Config) -> Iterator[Problem]:
-    """Certificate and key can be read, belong together and have not expired."""
-    if not config.tls.certificate:
-        return  # a self-signed one is made at the first start
-    path = config.path(config.tls.certificate)
-    try:
-        found = x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError) as error:
-        yield Problem(config.file.name, "tls.certificate", f"{path}: {getattr(error, 'strerror', None) or 'is not a certificate in PEM form'}")
-        return
-    left = (found.not_valid_after_utc - datetime.now(UTC)).days
-    if left < 0:
-        yield Problem(config.file.name, "tls.certificate", f"{path}: expired on {found.not_valid_after_utc:%Y-%m-%d}")
-    elif left < EXPIRY_NOTICE_DAYS:
-        yield Problem(
-            config.file.name, "tls.certificate", f"{path}: expires on {found.not_valid_after_utc:%Y-%m-%d}, in {left} days", is_warning=True
-        )
-    key_path = config.path(config.tls.key)
-    try:
-        key = serialization.load_pem_private_key(key_path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
-        yield Problem(
-            config.file.name, "tls.key", f"{key_path}: {getattr(error, 'strerror', None) or 'is not an unencrypted private key in PEM form'}"
-        )
-        return
-    if _public(key.public_key()) != _public(found.public_key()):
-        yield Problem(config.file.name, "tls.key", f"{key_path}: does not belong to the certificate {path}")
-
-
-def _public(key) -> bytes:  # type: ignore[no-untyped-def]
-    encoded: bytes = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return encoded
-
-
-def files(config: settings.Config) -> Iterator[Problem]:
-    """Authorities and passwords that settings name can be read."""
-    for key, name in (("delivery.ca_file", config.delivery.ca_file), ("ldap.ca_file", config.ldap.ca_file)):
-        if not name:
-            continue
-        try:
-            x509.load_pem_x509_certificates(config.path(name).read_bytes())
-        except (OSError, ValueError) as error:
-            yield Problem(config.file.name, key, f"{config.path(name)}: {getattr(error, 'strerror', None) or 'holds no certificates in PEM form'}")
-    for wanted, read in ((config.delivery.smarthost_username, settings.password), (config.ldap.password_file, settings.ldap_password)):
-        try:
-            if wanted:
-                read(config)
-        except ConfigError as error:
-            yield from (_from_text(problem) for problem in error.problems)
 
 
 def ports(config: settings.Config) -> Iterator[Problem]:
@@ -248,28 +189,24 @@ def port_problem(address: str, port: int) -> str:
 def resolvers(config: settings.Config) -> Iterator[Problem]:
     """Every configured resolver answers at all (the answer itself does not matter)."""
     try:
-        server_addresses(DnsOptions(servers=config.dns.servers))
+        configured = server_addresses(DnsOptions(servers=config.dns.servers)) if config.dns.servers else ()
     except ValueError as error:
         yield Problem(config.file.name, "dns.servers", str(error))
         return
     try:
-        resolver = dns.resolver.Resolver(configure=not config.dns.servers)
+        resolver = dns.resolver.Resolver(configure=not configured)
     except (dns.exception.DNSException, OSError) as error:
         yield Problem("/etc/resolv.conf", "dns.servers", f"names no usable resolver: {error}", is_warning=True)
         return
-    for text in config.dns.servers or tuple(str(server) for server in resolver.nameservers):
-        parts = _SERVER.fullmatch(text)
-        address, port = (
-            (parts["six"] or parts["four"], parts["port6"] or parts["port4"]) if parts and ":" not in (parts["four"] or "") else (text, None)
-        )
+    for address, port in configured or tuple((str(server), 53) for server in resolver.nameservers):
         one = dns.resolver.Resolver(configure=False)
-        one.nameservers, one.port, one.lifetime = [address], int(port or 53), DNS_SECONDS
+        one.nameservers, one.port, one.lifetime = [address], port, DNS_SECONDS
         try:
             one.resolve("localhost.", "SOA", raise_on_no_answer=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoNameservers):
             continue  # it spoke
         except (dns.exception.DNSException, OSError, ValueError):
-            reason = f"{text} did not answer within {DNS_SECONDS:g} seconds: mail by name waits until it does"
+            reason = f"{host.bracketed(address)}:{port} did not answer within {DNS_SECONDS:g} seconds: mail by name waits until it does"
             yield Problem(config.file.name, "dns.servers", reason, is_warning=True)  # a relay to fixed addresses works without
 
 
@@ -314,12 +251,16 @@ def source_problem(address: str) -> str:
 
 CHECKS: tuple[Callable[[settings.Config], Iterator[Problem]], ...] = (
     rule_chain,
+    scores,
+    lists,
+    scanners,
     presets,
     store,
     user,
     postmaster,
     disk,
     certificate,
+    policy_certificates,
     files,
     ports,
     sources,

@@ -34,7 +34,8 @@ def register(commands: Commands) -> None:
         check,
         "look for everything that would keep jetmail from working, and list it at once",
         "--dir /var/lib/jetmail check",
-        details="Settings, rules, store, disk, certificate, ports, DNS. Exit code 3 when there are problems; warnings alone are 0.",
+        details="Settings, rules, scores and lists, store, user, disk, certificates, files, ports, addresses, DNS.\n"
+        "Exit code 3 when there are problems; warnings alone are 0.",
     )
     commands.add("migrate", migrate, "make the store, or bring it to this version (a copy is kept)", "--dir /var/lib/jetmail migrate")
     family = commands.family("config", "the settings", "config show")

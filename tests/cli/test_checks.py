@@ -37,12 +37,13 @@ def config(directory: Path, **sections: dict[str, object]) -> settings.Config:
     return dataclasses.replace(loaded, **{name: dataclasses.replace(getattr(loaded, name), **values) for name, values in sections.items()})
 
 
-def certificate(folder: Path, days: int) -> tuple[Path, Path]:
+def certificate(folder: Path, days: int, host_name: str = "mx.example.org") -> tuple[Path, Path]:
     """A certificate that ends in `days`, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mx.example.org")])
     end = datetime.now(UTC) + timedelta(days=days, hours=1)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host_name)]), critical=False)
     made = builder.not_valid_before(end - timedelta(days=90)).not_valid_after(end).sign(key, hashes.SHA256())
     paths = folder / f"cert{days}.pem", folder / f"key{days}.pem"
     paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
@@ -184,6 +185,116 @@ def test_one_port_for_two(directory: Path, free_ports: list[int]) -> None:
     assert f"api.port: port {first} is also web.port" in reasons(checks.ports(same))
     apart = config(directory, web={"port": first, "address": "127.0.0.1"}, api={"port": first, "address": "127.0.0.2"})
     assert "api.port" not in reasons(checks.ports(apart))
+
+
+def test_directory_of_policy_certificates(directory: Path) -> None:
+    """One that is not there, or is a file, is a problem under its setting, whether the port is open or not; the usual one need not be there."""
+    for name, words in (("nowhere", "nowhere: No such file or directory"), ("etc/jetmail.toml", "jetmail.toml: Not a directory")):
+        for port in (0, 8443):
+            (problem,) = checks.policy_certificates(config(directory, web={"policy_certificates": name, "policy_port": port}))
+            assert (problem.key, problem.is_warning) == ("web.policy_certificates", False) and words in problem.reason
+    (directory / "certs").mkdir()
+    assert not list(checks.policy_certificates(config(directory, web={"policy_certificates": "certs", "policy_port": 8443})))
+    assert not list(checks.policy_certificates(config(directory, web={"policy_port": 8443})))
+
+
+def test_certificates_of_policies(directory: Path) -> None:
+    """Each file of that directory is looked at as the server's own certificate is: key and certificate in one, of that name, not expired."""
+    folder = directory / "var" / "tls"
+    folder.mkdir(parents=True)
+    cert, key = certificate(folder, 60, "mta-sts.us.test")
+    old, old_key = certificate(folder, -2, "mta-sts.old.test")
+    (folder / "mta-sts.us.test.pem").write_bytes(key.read_bytes() + cert.read_bytes())
+    (folder / "mta-sts.far.test.pem").write_bytes(cert.read_bytes() + key.read_bytes())
+    (folder / "mta-sts.old.test.pem").write_bytes(old_key.read_bytes() + old.read_bytes())
+    (folder / "mta-sts.mixed.test.pem").write_bytes(old_key.read_bytes() + cert.read_bytes())
+    (folder / "mta-sts.half.test.pem").write_bytes(cert.read_bytes())
+    found = list(checks.policy_certificates(config(directory, web={"policy_port": 8443})))
+    assert {problem.key for problem in found} == {"web.policy_certificates"}
+    told = {problem.reason.partition(": ")[0].rpartition("/")[2]: problem.reason.partition(": ")[2] for problem in found}
+    assert told == {
+        "mta-sts.far.test.pem": "is not a certificate for mta-sts.far.test",
+        "mta-sts.old.test.pem": told["mta-sts.old.test.pem"],
+        "mta-sts.mixed.test.pem": told["mta-sts.mixed.test.pem"],
+        "mta-sts.half.test.pem": "is not an unencrypted private key in PEM form",
+    }
+    assert told["mta-sts.old.test.pem"].startswith("expired on ")
+    assert told["mta-sts.mixed.test.pem"].startswith("does not belong to the certificate")
+
+
+def test_state_that_is_no_directory(directory: Path) -> None:
+    """A file where the state is to be is named as what it is."""
+    (directory / "state").write_text("")
+    (directory / "state").chmod(0o755)
+    assert "server.state: " in (found := reasons(checks.store(config(directory, server={"state": "state"})))) and "is not a directory" in found
+
+
+def test_group_that_does_not_exist(directory: Path) -> None:
+    """A group this system does not know is found under its own setting."""
+    name = pwd.getpwuid(os.getuid()).pw_name
+    (problem,) = checks.user(config(directory, server={"user": name, "group": "nogroup-of-this-name"}))
+    assert problem.key == "server.group" and "nogroup-of-this-name" in problem.reason
+
+
+def test_files_a_user_must_read(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read while it runs must be open to whom the process becomes; a certificate only when it is renewed, which is a warning."""
+    monkeypatch.setattr(checks.host, "identity", lambda user, group: (65534, 65534))
+    monkeypatch.setattr(checks.host, "barred", lambda path, user, owner: path if path.suffix in (".pem", ".key") else None)
+    (directory / "certs.pem").mkdir()
+    (directory / "ca.pem").write_text("")
+    (directory / "c.pem").write_text("")
+    (directory / "k.key").write_text("")
+    changed = config(
+        directory,
+        server={"user": "nobody"},
+        tls={"certificate": "c.pem", "key": "k.key"},
+        ldap={"ca_file": "ca.pem"},
+        web={"policy_certificates": "certs.pem"},
+    )
+    found = [(problem.key, problem.is_warning) for problem in checks.user(changed)]
+    assert found == [("tls.certificate", True), ("tls.key", True), ("ldap.ca_file", False), ("web.policy_certificates", False)]
+
+
+def test_a_file_is_read_and_not_passed(tmp_path: Path) -> None:
+    """A file need not be executable to be read by somebody."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "file").chmod(0o644)
+    stranger = host.barred(tmp_path / "file", "nobody", (65534, 65534))
+    assert stranger is None or stranger in tmp_path.parents or stranger == tmp_path
+    (tmp_path / "file").chmod(0o600)
+    assert host.barred(tmp_path / "file", "nobody", (65534, 65534)) is not None
+
+
+def test_scores_faults_are_all_listed(directory: Path) -> None:
+    """Every fault of etc/scores.toml, with its key: they keep jetmail from starting."""
+    (directory / "etc" / "scores.toml").write_text("[scores]\nNO_SUCH_SYMBOL = 1\nGTUBE = 1000\n[score]\n")
+    found = {(problem.file, problem.key) for problem in checks.scores(config(directory))}
+    assert found == {("scores.toml", "score"), ("scores.toml", "scores.NO_SUCH_SYMBOL"), ("scores.toml", "scores.GTUBE")}
+    (directory / "etc" / "rules.toml").write_text("nothing")
+    assert not list(checks.scores(config(directory))), "what symbols there are cannot be known, and rule_chain says why"
+
+
+def test_lists_the_rules_name(directory: Path) -> None:
+    """A list that makes no sense is a problem at its line, one that is not there a warning: it counts as empty until it is."""
+    (directory / "etc" / "rules.toml").write_text(
+        '[[rule]]\nname = "maps"\nclass = "jetmail.rules.checks.maps.Maps"\noptions = { lists = [\n'
+        '  { file = "maps/block", what = "sender", action = "block" }, { file = "maps/none", what = "client", action = "allow" },\n] }\n'
+    )
+    (directory / "etc" / "maps").mkdir(exist_ok=True)
+    (directory / "etc" / "maps" / "block").write_text("good.test\nre:(\n")
+    bad, gone = checks.lists(config(directory))
+    assert (bad.key, bad.is_warning) == ("line 2", False) and bad.file.endswith("maps/block")
+    assert gone.is_warning and gone.file.endswith("maps/none") and "counts as empty" in gone.reason
+
+
+def test_scanner_that_is_not_there(directory: Path) -> None:
+    """The socket of a virus scanner that is asked must be there; mail waits until it is, so it is a warning."""
+    rule = '[[rule]]\nname = "virus"\nclass = "jetmail.rules.checks.clamav.Clamav"\noptions = {{ enabled = {}, socket = "/nowhere/clamd.ctl" }}\n'
+    (directory / "etc" / "rules.toml").write_text(rule.format("true"))
+    (problem,) = checks.scanners(config(directory))
+    assert problem.is_warning and problem.file.endswith("rules.toml") and problem.key == "virus.socket" and "/nowhere/clamd.ctl" in problem.reason
+    (directory / "etc" / "rules.toml").write_text(rule.format("false"))
+    assert not list(checks.scanners(config(directory)))
 
 
 @pytest.fixture
