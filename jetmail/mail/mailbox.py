@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from jetmail.mail import encoded
 from jetmail.mail.address import Address, AddressError, parse
@@ -18,6 +19,11 @@ MAX_NAME = 300
 _SIMPLE = re.compile(r'(?:"([^"\\]*)"|([^"<>@,;:()\\\[\]]*))\s*<([^<>@\s,;:()"\\\[\]]+@[^<>@\s,;:()"\\\[\]]+)>')
 _BARE = re.compile(r'[^<>@\s,;:()"\\\[\]]+@[^<>@\s,;:()"\\\[\]]+')
 _QUOTED_PAIR = re.compile(r"\\(.)")
+_FOLD = re.compile(r"\r?\n(?=[ \t])")
+_BLANK = {ord(char): " " for char in "\t\r\n\0"}
+_BEFORE = re.compile(r'[^\s<>(),:;@"\[\]\\]+\Z')
+_AFTER = re.compile(r'@([^\s<>(),:;@"\[\]\\.]{1,63}\.[^\s<>(),:;@"\[\]\\]{1,190})')
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +119,58 @@ def _close(item: _Item, found: list[Mailbox]) -> bool:
     if not item.has_angle:
         if not text:
             return True  # obs-addr-list: empty items are allowed
-        mailbox = _mailbox("", text.replace(" @", "@").replace("@ ", "@"))  # RFC 5322 4.4: white space around the @
+        mailbox = _mailbox("", _tight(text))
         found.append(mailbox if mailbox.address is not None else Mailbox(encoded.decode_words(text)[:MAX_NAME], None))
         return mailbox.address is not None
-    spec = "".join(item.angle).strip()
+    spec = _tight("".join(item.angle).strip())
     if spec.startswith("@") and ":" in spec:
         spec = spec.partition(":")[2]  # RFC 5322 4.4: obsolete route
     found.append(_mailbox(text, spec))
     return found[-1].address is not None
+
+
+def _tight(text: str) -> str:
+    """Without the white space and comments RFC 5322 4.4 lets stand around @ and dots."""
+    if " " not in text:
+        return text
+    for mark in "@.":
+        text = mark.join(piece.strip(" ") for piece in text.split(mark))
+    return text
+
+
+def readable(value: bytes) -> list[Address]:
+    """Every address that somebody more lenient than we are might take a malformed value for: what a mail program shows of it is not ours to know.
+    In the order in which they stand, at most MAX_MAILBOXES."""
+    text = _FOLD.sub("", encoded.to_text(value)).translate(_BLANK)
+    bare = _tight(_without_comments(text))
+    found: dict[Address, None] = {}
+    for reading in (text, bare, encoded.decode_words(text[: encoded.MAX_VALUE]) if "=?" in text else ""):
+        for after in islice(_AFTER.finditer(reading), MAX_MAILBOXES):
+            if address := _around(reading[max(0, after.start() - 64) : after.start()], after[1]):
+                found.setdefault(address)
+    return list(found)[:MAX_MAILBOXES]
+
+
+def _around(before: str, after: str) -> Address | None:
+    local = _BEFORE.search(before.rstrip('" '))
+    host = _HOST.match(after)
+    for domain in (after.rstrip("."), host[0] if host else ""):
+        for part in (local[0] if local else "", "unknown"):
+            try:
+                return parse(f"{part}@{domain}")
+            except AddressError:
+                continue
+    return None
+
+
+def _without_comments(text: str) -> str:
+    if "(" not in text:
+        return text
+    pieces, position = [], 0
+    while (start := text.find("(", position)) >= 0 and (end := _end_of_comment(text, start)):
+        pieces.append(text[position:start])
+        position = end
+    return " ".join([*pieces, text[position:]])
 
 
 def _end_of_quoted(text: str, position: int) -> int:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from jetmail.mail import encoded
 from jetmail.mail.address import Address
-from jetmail.mail.mailbox import Mailbox, parse_mailboxes
+from jetmail.mail.mailbox import Mailbox, parse_mailboxes, readable
 from jetmail.mail.mime import Structure, parse_structure
 
 MAX_HEADER = 128 * 1024  # octets of header block; Postfix takes 100 KiB
@@ -241,10 +241,13 @@ def _judge_from(values: list[bytes]) -> From:
         return From()
     mailboxes: list[Mailbox] = []
     is_malformed = False
-    for value in values[:10]:
+    for value in (*values[:9], *values[9:][-1:]):  # the last one too, for there are mail programs that show it
         found, is_clean = parse_mailboxes(value)
         mailboxes += found
-        is_malformed = is_malformed or not is_clean or not found
+        if not is_clean or not found:
+            is_malformed = True
+            known = {mailbox.address for mailbox in found}
+            mailboxes += [Mailbox("", address) for address in readable(value) if address not in known]
     if len(values) > 1:
         return From(tuple(mailboxes), FromFlaw.SEVERAL_FIELDS)
     if is_malformed:

@@ -2,7 +2,8 @@
 
 Promises
 - A pass needs an aligned SPF or DKIM pass; a fail is said only when DNS has answered everything that could have led to a pass. Otherwise `temperror`.
-- Every author domain is judged, and the strictest answer stands. A From that is missing, malformed or there twice never passes.
+- Every author domain is judged, of a malformed From every one somebody might read in it, and the strictest answer stands. A From that is missing,
+  malformed or there twice never passes.
 - The policy is that of the domain that publishes it: the author domain, else its organisational domain (sp= for a subdomain, np= for one that
   does not exist). A record that says nothing valid in p= is read as p=none when it asks for reports, and as no record otherwise (6.6.3).
 
@@ -98,8 +99,9 @@ def parse(txt: bytes) -> DmarcRecord | None:
     return DmarcRecord(policy, subdomain, missing, found.get("adkim") == b"s", found.get("aspf") == b"s", share, found.get("t") == b"y")
 
 
-async def check(resolver: IResolver, suffixes: PublicSuffixes, author: From, spf: Spf, dkim: Sequence[Dkim], sample: int = 0) -> Dmarc:
-    """Judge the header From against what SPF and DKIM found. `sample` 0 to 99 says where this message falls under pct=."""
+async def check(resolver: IResolver, suffixes: PublicSuffixes, author: From, spf: Spf | None, dkim: Sequence[Dkim], sample: int = 0) -> Dmarc:
+    """Judge the header From against what SPF and DKIM found. `spf` None: it was not asked, because the client is a relay of ours; then nobody can say
+    that nothing bears the author out. `sample` 0 to 99 says where this message falls under pct=."""
     found = await fetch(resolver, suffixes, author)
     return await judge(resolver, suffixes, author, found, spf, dkim, sample)
 
@@ -109,7 +111,9 @@ Published = dict[str, tuple[str, DmarcRecord | None, Answer]]
 
 async def fetch(resolver: IResolver, suffixes: PublicSuffixes, author: From) -> Published:
     """The records of the author domains: {domain: (policy domain, record, answer)}. Needs neither SPF nor DKIM, so it may run beside them."""
-    domains = author_domains(author)[:MAX_DOMAINS]
+    domains = author_domains(author)
+    if len(domains) > MAX_DOMAINS:  # the first and the last are those that people are shown
+        domains = [*domains[: MAX_DOMAINS - 1], domains[-1]]
     names = {name: None for domain in domains for name in (domain, suffixes.organisational(domain))}
     asking = {name: resolver.query(f"_dmarc.{name}", "TXT") for name in names}
     answers: dict[str, Answer] = {}
@@ -126,7 +130,7 @@ async def fetch(resolver: IResolver, suffixes: PublicSuffixes, author: From) -> 
 
 
 async def judge(
-    resolver: IResolver, suffixes: PublicSuffixes, author: From, published: Published, spf: Spf, dkim: Sequence[Dkim], sample: int = 0
+    resolver: IResolver, suffixes: PublicSuffixes, author: From, published: Published, spf: Spf | None, dkim: Sequence[Dkim], sample: int = 0
 ) -> Dmarc:
     """The strictest of what every author domain comes to."""
     results = [await _judge_one(resolver, suffixes, domain, *said, spf, dkim, sample) for domain, said in published.items()]
@@ -153,7 +157,7 @@ async def _judge_one(
     owner: str,
     record: DmarcRecord | None,
     answer: Answer,
-    spf: Spf,
+    spf: Spf | None,
     dkim: Sequence[Dkim],
     sample: int,
 ) -> Dmarc:
@@ -165,6 +169,8 @@ async def _judge_one(
         return Dmarc(DmarcResult.PASS, domain, owner, record.policy, DmarcPolicy.NONE, aligned)
     if _undecided(suffixes, domain, record, spf, dkim):
         return Dmarc(DmarcResult.TEMPERROR, domain, owner, record.policy, reason="an aligned identifier could not be checked")
+    if spf is None:
+        return Dmarc(DmarcResult.NONE, domain, owner, record.policy, reason="SPF was not asked about a relay of ours")
     policy = record.policy
     if owner != domain:
         policy = record.subdomain if record.subdomain is not None else record.policy
@@ -193,16 +199,16 @@ def _record(answer: Answer) -> DmarcRecord | None:
     return parse(records[0]) if len(records) == 1 else None  # 6.6.3: several are none
 
 
-def _aligned(suffixes: PublicSuffixes, domain: str, record: DmarcRecord, spf: Spf, dkim: Iterable[Dkim]) -> str:
+def _aligned(suffixes: PublicSuffixes, domain: str, record: DmarcRecord, spf: Spf | None, dkim: Iterable[Dkim]) -> str:
     for signature in dkim:
         if signature.result is DkimResult.PASS and is_aligned(suffixes, domain, signature.domain, record.strict_dkim):
             return f"dkim {signature.domain}"
-    if spf.result is SpfResult.PASS and is_aligned(suffixes, domain, spf.domain, record.strict_spf):
+    if spf is not None and spf.result is SpfResult.PASS and is_aligned(suffixes, domain, spf.domain, record.strict_spf):
         return f"spf {spf.domain}"
     return ""
 
 
-def _undecided(suffixes: PublicSuffixes, domain: str, record: DmarcRecord, spf: Spf, dkim: Iterable[Dkim]) -> bool:
-    return (spf.result is SpfResult.TEMPERROR and is_aligned(suffixes, domain, spf.domain, record.strict_spf)) or any(
+def _undecided(suffixes: PublicSuffixes, domain: str, record: DmarcRecord, spf: Spf | None, dkim: Iterable[Dkim]) -> bool:
+    return (spf is not None and spf.result is SpfResult.TEMPERROR and is_aligned(suffixes, domain, spf.domain, record.strict_spf)) or any(
         signature.result is DkimResult.TEMPERROR and is_aligned(suffixes, domain, signature.domain, record.strict_dkim) for signature in dkim
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetmail.mail.mailbox import MAX_MAILBOXES, parse_mailboxes
+from jetmail.mail.mailbox import MAX_MAILBOXES, parse_mailboxes, readable
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,10 @@ from jetmail.mail.mailbox import MAX_MAILBOXES, parse_mailboxes
         ("Jörg <jörg@exämple.org>", [("Jörg", "jörg@xn--exmple-cua.org")]),
         ("a@example.org,, b@example.org", [("", "a@example.org"), ("", "b@example.org")]),
         ('"x@evil.example" <ann@example.org>', [("x@evil.example", "ann@example.org")]),
+        ("ann @ example . org", [("", "ann@example.org")]),
+        ("ann@(at)example(dot).org (Ann)", [("", "ann@example.org")]),
+        ("Ann <ann@example\r\n .org>", [("Ann", "ann@example.org")]),
+        ("Ann <ann. ox @example.org>", [("Ann", "ann.ox@example.org")]),
     ],
 )
 def test_well_formed(value: str, found: list[tuple[str, str]]) -> None:
@@ -58,6 +62,34 @@ def test_well_formed(value: str, found: list[tuple[str, str]]) -> None:
 def test_malformed(value: str) -> None:
     """What has no single reading is called malformed, whatever can be read of it."""
     assert not parse_mailboxes(value.encode())[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "domains"),
+    [
+        (b"Ann <ann@example.org> <bob@example.net>", ["example.org", "example.net"]),
+        (b"<ann@example.org<bob@example.net>>", ["example.org", "example.net"]),
+        (b'"Ann <ann@example.org>', ["example.org"]),
+        (b"Ann <ann@example.org.>", ["example.org"]),
+        (b"Ann <ann@example . org..>", ["example.org"]),
+        (b'"a b"@example.org "', ["example.org"]),
+        (b"(Ann) ann@(x(y))example.org )", ["example.org"]),
+        (b"=?utf-8?q?Ann_=3Cann=40example=2Eorg=3E?=", ["example.org"]),
+        ("ann@exämple.org <".encode(), ["xn--exmple-cua.org"]),
+        (b"x" * 40_000 + b"<ann@example.org> <", ["example.org"]),
+        (b"Ann at example.org", []),
+        (b"@ @@ <@> @.@-@", []),
+    ],
+)
+def test_what_a_lenient_reader_might_see(value: bytes, domains: list[str]) -> None:
+    """Of a value that has no single reading, every address somebody could take it for is named."""
+    assert list(dict.fromkeys(address.domain for address in readable(value) if "." in address.domain)) == domains
+
+
+def test_readable_is_bounded() -> None:
+    """Values made to be slow or many are read in time, and so far."""
+    for value in (b"@" * 65_536, b" " * 65_536, b"(" * 65_536, b"a@b." * 16_384, b"a@b.c " * 10_000, b"=?" * 30_000, b"a." * 32_000 + b"@"):
+        assert len(readable(value)) <= MAX_MAILBOXES
 
 
 def test_a_crowd_is_cut() -> None:

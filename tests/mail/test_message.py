@@ -72,7 +72,7 @@ def test_limits() -> None:
         (["Ann <ann@example.org>"], ["ann@example.org"], FromFlaw.NONE),
         (["a@example.org", "b@example.org"], ["a@example.org", "b@example.org"], FromFlaw.SEVERAL_FIELDS),
         (["a@example.org, b@example.org"], ["a@example.org", "b@example.org"], FromFlaw.SEVERAL_ADDRESSES),
-        (["a@example.org <b@example.org"], ["b@example.org"], FromFlaw.MALFORMED),
+        (["a@example.org <b@example.org"], ["b@example.org", "a@example.org"], FromFlaw.MALFORMED),
         (["nobody at all"], [], FromFlaw.MALFORMED),
         ([""], [], FromFlaw.MALFORMED),
     ],

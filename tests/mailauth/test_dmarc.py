@@ -24,7 +24,7 @@ SUFFIXES = PublicSuffixes()
 NOTHING = Spf(SpfResult.NONE)
 
 
-def judged(author: str, records: dict[str, Any], spf: Spf = NOTHING, *dkim: Dkim, sample: int = 0, exists: bool = True) -> dmarc.Dmarc:
+def judged(author: str, records: dict[str, Any], spf: Spf | None = NOTHING, *dkim: Dkim, sample: int = 0, exists: bool = True) -> dmarc.Dmarc:
     zone: dict[Any, Any] = {(f"_dmarc.{name}", "TXT"): record if isinstance(record, AnswerKind) else [record] for name, record in records.items()}
     if exists:
         zone[author.rpartition("@")[2], "A"] = ["192.0.2.1"]
@@ -115,6 +115,33 @@ def test_trouble_is_no_fail() -> None:
     """DNS trouble with the policy is temperror, for the domain and for its organisation."""
     assert judged("a@example.org", {"example.org": AnswerKind.TIMEOUT}).result is DmarcResult.TEMPERROR
     assert judged("a@x.example.org", {"example.org": AnswerKind.SERVFAIL}).result is DmarcResult.TEMPERROR
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        "<a@good.test> <a@example.org>",
+        "<a@good.test<a@example.org>>",
+        '"Boss <a@example.org>',
+        "a@example.org.",
+        "a@(x)example(y) . org",
+        "a@good.test\r\nFrom: a@example.org",
+        "\r\nFrom: ".join(["a@good.test"] * 20 + ["a@example.org"]),
+        ", ".join(f"a@d{number}.test" for number in range(8)) + ", a@example.org",
+        "=?utf-8?q?Boss_=3Ca=40example=2Eorg=3E?=",
+    ],
+)
+def test_forged_whatever_it_is_wrapped_in(author: str) -> None:
+    """A domain that wants forgeries refused is judged wherever a mail program might read it, beside whatever other author."""
+    found = judged(author, {"example.org": b"v=DMARC1; p=reject"}, spf("good.test"))
+    assert (found.result, found.policy_domain, found.disposition) == (DmarcResult.FAIL, "example.org", DmarcPolicy.REJECT)
+
+
+def test_spf_that_was_not_asked_fails_nobody() -> None:
+    """Behind a relay of ours SPF cannot tell: a signature still bears the author out, and without one nothing is known."""
+    records = {"example.org": b"v=DMARC1; p=reject"}
+    assert judged("a@example.org", records, None).result is DmarcResult.NONE
+    assert judged("a@example.org", records, None, dkim("example.org")).result is DmarcResult.PASS
 
 
 def test_several_records_are_none() -> None:

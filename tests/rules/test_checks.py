@@ -26,7 +26,7 @@ from jetmail.rules.facts import Client, Facts
 from jetmail.rules.lists import Lists, parse_entries
 from jetmail.rules.policy import DomainState, Policy, RecipientState, SpamAction, Thresholds
 from jetmail.rules.rule import NoOptions
-from jetmail.rules.verdict import NO_OPINION, Action, Finding, Level, Verdict
+from jetmail.rules.verdict import NO_OPINION, Action, Finding, Level, Ruling, Verdict
 from tests.rules.samples import NOW, facts, message, opinion, policy, recipient, rule
 
 GTUBE = "JS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
@@ -265,6 +265,16 @@ def test_a_domain_s_own(own: Any, score: float, expected: Any) -> None:
     """A domain's scores come before the appliance's, 999 switches one off, and spam is treated as the domain chose."""
     made = thresholds.Thresholds("thresholds", thresholds.ThresholdOptions())
     assert outcome(made.judge(scored(score), policy(**own))) == expected
+
+
+def test_what_is_spam_already_is_not_put_off() -> None:
+    """Mail that another filter holds or marks is not asked to come again first; what is held for another recipient changes nothing."""
+    made = thresholds.Thresholds("thresholds", thresholds.ThresholdOptions())
+    scored = opinion(Verdict((Finding("A", 4.5),)))
+    for action, about, put_off in ((Action.QUARANTINE, 0, False), (Action.MARK, None, False), (Action.QUARANTINE, 1, True)):
+        held = opinion(Verdict(ruling=Ruling(action, "suspect")), about=about)
+        answer = made.judge(facts(message())._replace(opinions=(scored, held)), policy())
+        assert (answer.ruling is not None) is put_off
 
 
 def test_greylisting_believes_who_comes_back() -> None:

@@ -21,7 +21,7 @@ from jetmail.mailauth.canonical import BodyForm, HeaderForms, hash_bodies
 from jetmail.mailauth.dkim import Dkim, DkimResult, Limits
 from jetmail.mailauth.dmarc import Dmarc, DmarcResult
 from jetmail.mailauth.iprev import Iprev, IprevResult
-from jetmail.mailauth.spf import Spf, SpfResult
+from jetmail.mailauth.spf import Spf
 from jetmail.mailauth.suffixes import PublicSuffixes
 from jetmail.rules.authenticated import Authenticated
 from jetmail.rules.budget import Budget
@@ -55,7 +55,7 @@ _DMARC_WORDS = {
 @dataclass(frozen=True, slots=True)
 class AuthenticationOptions:
     """`budget` seconds of DNS for one message in all. `max_signatures` of DKIM that are looked at. `trusted_networks`: clients there are our own
-    relays: neither SPF nor the way back is asked about them."""
+    relays: neither SPF nor the way back is asked about them, and DMARC fails nobody whom a signature does not bear out."""
 
     budget: float = 2.0
     max_signatures: int = 10
@@ -150,8 +150,7 @@ class Authentication(Rule):
         dkim_found = tuple(await dkim_asked) if dkim_asked is not None else ()
         published = await published_asked
         sample = zlib.crc32(message.header) % 100
-        judged = spf_found if spf_found is not None else Spf(SpfResult.NONE)
-        dmarc_found = await dmarc.judge(budget, self._suffixes, author, published, judged, dkim_found, sample)
+        dmarc_found = await dmarc.judge(budget, self._suffixes, author, published, spf_found, dkim_found, sample)
         arc_found = await arc_asked if arc_asked is not None else Arc(ArcResult.NONE)
         iprev_found = await iprev_asked if iprev_asked is not None else None
         results = authres.results(services.hostname, spf_found, iprev_found, dkim_found, arc_found, dmarc_found, facts.client.address)

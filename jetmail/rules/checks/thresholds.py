@@ -73,9 +73,18 @@ class Thresholds(Rule):
             return _REFUSED_AND_KEPT if policy.keep_spam else _REFUSED
         if _reaches(score, scores.spam):
             return _HELD if policy.spam_action is SpamAction.QUARANTINE else _MARKED
-        if _reaches(score, scores.defer) and not _has_waited(facts, self.options.delay):
+        if _reaches(score, scores.defer) and not _has_waited(facts, self.options.delay) and not _is_suspect(facts):
             return _DEFERRED
         return NO_OPINION
+
+
+def _is_suspect(facts: Facts) -> bool:
+    """Another filter holds or marks it for this recipient already (a DMARC policy): what is spam is not asked to come again first."""
+    index = facts.recipient.index if facts.recipient is not None else None
+    return any(
+        opinion.kind is Kind.FILTER and opinion.recipient in (None, index) and (ruling := opinion.verdict.ruling) and ruling.reason == "suspect"
+        for opinion in facts.opinions
+    )
 
 
 def _has_waited(facts: Facts, delay: float) -> bool:
