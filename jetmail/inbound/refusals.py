@@ -30,6 +30,7 @@ _log = Logger()
 _OF_CONTENT: dict[Reply | None, str] = {
     answers.BARE_CONTENT: "line-ends",
     answers.BARE_CHUNK: "line-ends",
+    answers.OUT_OF_STEP: "synchronization",
     answers.TEXT_LINE_TOO_LONG: "line-length",
     answers.TOO_BIG: "size",
 }

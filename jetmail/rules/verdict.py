@@ -90,6 +90,10 @@ _LIST = (
         "line-ends", Reply(550, "5.6.0", "Bare CR or LF in the message, see RFC 5321 2.3.8"), "a line that ends in no CR LF: a way to smuggle mail",
         Status.REJECTED,
     ),  # fmt: skip
+    Reason(
+        "synchronization", Reply(554, "5.5.0", "Protocol synchronization: input behind a command whose answer must be awaited, see RFC 2920 3.1"),
+        "content that came before DATA was answered: a way to smuggle mail", Status.REJECTED,
+    ),  # fmt: skip
     Reason("line-length", Reply(554, "5.6.0", "Line too long in the message"), "a line of it is longer than anybody could take", Status.REJECTED),
     Reason("loop", Reply(554, "5.4.6", "Mail loop: too many hops"), "it went round in circles", Status.REJECTED),
     Reason(

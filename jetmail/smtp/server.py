@@ -7,10 +7,11 @@
     octets = session.take()                  # what is to be written by now
 
 Promises. One event is outstanding at a time: what arrives meanwhile waits, so answers never overtake one another and pipelining is safe (RFC 2920);
-`wants_more` says when the transport should rest. The events do not depend on how the octets were cut. No input raises; memory is bounded by one
-command line, the segment at hand and 1 MiB of unread input. Content is handed on as it comes, dots removed, with CRLF line ends only: a bare CR or
-LF in a command or in DATA ends the connection, in BDAT the transaction (RFC 5321 2.3.8). Octets that follow STARTTLS in clear end the connection
-without a word, and nothing said before TLS is remembered after it (RFC 3207 4.2). A password is never taken in clear (RFC 4954 4).
+`wants_more` says when the transport should rest. What a peer brings about that waits where it must does not depend on how its octets were cut; octets
+that are there behind DATA before 354 is said, or behind EHLO and HELO (RFC 2920 3.1), end the connection with 554. No input raises; memory is bounded
+by one command line, the segment at hand and 1 MiB of unread input. Content is handed on as it comes, dots removed, with CRLF line ends only: a bare
+CR or LF in a command or in DATA ends the connection, in BDAT the transaction (RFC 5321 2.3.8). Octets that follow STARTTLS in clear end the
+connection without a word, and nothing said before TLS is remembered after it (RFC 3207 4.2). A password is never taken in clear (RFC 4954 4).
 
 Positive answers to MAIL, RCPT, AUTH and End are said as they are given. To Connected, Helo and Data they only mean "go on": banner, EHLO lines and
 354 are made here. Any answer 421 is the last reply. Negative answers are said as they are, always.
@@ -279,6 +280,8 @@ class Session(Verbs):
 
     def _data_judged(self, event: Event, answer: Any) -> Event | None:
         content = self._content
+        if self._at < len(self._buffer) and not isinstance(content, BdatContent):  # came while we thought about it
+            return self._close(answers.OUT_OF_STEP, answers.OUT_OF_STEP) if answer.is_positive else self._close(answer)
         if answer.is_positive:
             if not isinstance(content, BdatContent):
                 self._out += answers.GO_AHEAD.wire

@@ -50,6 +50,8 @@ class Verbs(Conversation):
         return self._greet(grammar.parse_helo(argument), extended=True)
 
     def _greet(self, name: str, extended: bool) -> Event | None:
+        if self._at < len(self._buffer):
+            return self._close(answers.OUT_OF_STEP)
         self._chunk_refusal = None
         self._junk += 1
         if self._junk > self._options.max_junk:
@@ -84,6 +86,9 @@ class Verbs(Conversation):
         return Rcpt(recipient)
 
     def _data(self, argument: bytes) -> Event | None:
+        if self._at < len(self._buffer):
+            # Whoever sends content before 354 has it read as commands when DATA is refused.
+            return self._close(answers.OUT_OF_STEP, answers.OUT_OF_STEP)
         if argument:
             return self._error(answers.NO_ARGUMENT)
         if self._sender is None:

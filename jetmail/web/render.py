@@ -97,6 +97,7 @@ REASONS = {
     "size": "larger than accepted here",
     "header": "a header no mailer would write",
     "line-ends": "lines that do not end in CR LF",
+    "synchronization": "content that came before it was asked for",
     "line-length": "a line too long for anybody",
     "bounce-recipients": "a bounce is for one recipient",
     "return-path": "a return address nobody here has made",

@@ -96,7 +96,12 @@ class RefuseTests(SynchronousTestCase):
 
     def test_each_kind_of_faulty_content_has_a_reason(self) -> None:
         """Everything the session refuses content for is a word of the closed list, whose own reply it is (the size names the listener's limit)."""
-        for refusal, reason in ((answers.BARE_CHUNK, "line-ends"), (answers.TEXT_LINE_TOO_LONG, "line-length"), (answers.TOO_BIG, "size")):
+        for refusal, reason in (
+            (answers.BARE_CHUNK, "line-ends"),
+            (answers.OUT_OF_STEP, "synchronization"),
+            (answers.TEXT_LINE_TOO_LONG, "line-length"),
+            (answers.TOO_BIG, "size"),
+        ):
             visit = self.house.session()
             visit.mail()
             visit.rcpt("bob@demo.test")

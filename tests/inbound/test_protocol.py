@@ -38,7 +38,7 @@ class Conversing(ProtocolTestCase):
         self.assertTrue(wire.say(*READY, b"DATA").endswith(b"354 End data with <CR><LF>.<CR><LF>\r\n"))
         self.assertEqual(wire.say(b"a: b", b"", b"..c", b"."), b"250 2.0.0 OK\r\n")
         self.assertEqual(wire.say(b"QUIT"), b"221 2.0.0 Bye\r\n")
-        self.assertEqual((wire.closed, wire.writes, wire.has_no_delay), ("lose", 4, True))
+        self.assertEqual((wire.closed, wire.writes, wire.has_no_delay), ("lose", 5, True))
         self.assertEqual(house.receiver.messages, [b"a: b\r\n\r\n.c\r\n"])
         self.assertEqual(house.peers[0].address, "192.0.2.1")
         wire.lose()

@@ -8,7 +8,6 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from jetmail.inbound.connections import Connections
@@ -16,8 +15,10 @@ from jetmail.inbound.listener import SmtpFactory
 from jetmail.inbound.options import ConnectionOptions, ListenerOptions
 from jetmail.inbound.peer import Peer
 from jetmail.inbound.tls import ServerTls
+from jetmail.inbound.tlslayer import TlsLayers
 from jetmail.smtp.options import SessionOptions
 from tests.fakes import RecordingReceiver
+from tests.smtp.test_server import turns
 
 
 class Wire:
@@ -54,8 +55,9 @@ class Wire:
         return out
 
     def say(self, *lines: bytes) -> bytes:
-        """The client sends these lines in one segment: what the server answers."""
-        self.deliver(b"".join(line + b"\r\n" for line in lines))
+        """The client sends these lines, as many at once as it may: what the server answers."""
+        for turn in turns(b"".join(line + b"\r\n" for line in lines)):
+            self.deliver(turn)
         return self.read()
 
     # As tcp.Server has them.
@@ -69,7 +71,7 @@ class Wire:
 
     def startTLS(self, context: Any) -> None:
         self.TLS = True
-        self.protocol = TLSMemoryBIOProtocol(TLSMemoryBIOFactory(context, False, None, clock=Clock()), self.smtp, False)
+        self.protocol = TlsLayers(context, Clock()).layer(self.smtp)
         self.getHandle = self.protocol.getHandle
         self.protocol.makeConnection(_BelowTls(self))
 

@@ -21,6 +21,7 @@ from tests.live import needs, sink
 from tests.live.harness import Appliance, NotReady, free_port, wait_until
 from tests.live.sink import SinkProcess
 from tests.live.talk import Client
+from tests.smtp.test_server import turns
 
 pytestmark = pytest.mark.slow
 Make = Callable[..., Appliance]
@@ -343,7 +344,12 @@ def test_clients_that_stall(make: Make, far: SinkProcess) -> None:
         stalled = {phase: stack.enter_context(Client(appliance.smtp_port, greet=False, timeout=30)) for phase in phases}
         for phase, octets in phases.items():
             stalled[phase].expect("220")
-            stalled[phase].write(octets)
+            *answered, last = turns(octets) or [b""]
+            for turn in answered:
+                stalled[phase].write(turn)
+                for _ in range(turn.count(b"\n")):
+                    stalled[phase].expect("")
+            stalled[phase].write(last)
         began = time.monotonic()
         assert attempt(appliance, "quick@example.test").startswith("250")
         assert time.monotonic() - began < 3

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
@@ -76,6 +78,15 @@ OPTIONS = {
 }
 
 
+_TURN = re.compile(rb"(?i)(?:DATA|EHLO|HELO)[^\n]*\n")
+
+
+def turns(stream: bytes) -> list[bytes]:
+    """The stream in pieces, each up to where a client must wait for an answer before it goes on (RFC 2920 3.1)."""
+    places = [0, *(found.end() for found in _TURN.finditer(stream)), len(stream)]
+    return [stream[begin:end] for begin, end in pairwise(places) if begin < end]
+
+
 class Run:
     """Plays octets in pieces and keeps what came of it: events (content joined), replies."""
 
@@ -130,9 +141,9 @@ def test_any_octets_any_split(kind: str, start: bytes, stream: bytes, cuts: list
     """Never an exception, bounded memory, and the same events and replies as unsplit."""
     stream = start + stream
     options = OPTIONS[kind]
-    places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
-    pieces = [stream[begin:end] for begin, end in zip(places, places[1:], strict=False)]
-    whole, split = Run(options, [stream]), Run(options, pieces)
+    places = {min(cut, len(stream)) for cut in cuts} | {0, len(stream)} | set(accumulate(map(len, turns(stream))))
+    pieces = [stream[begin:end] for begin, end in pairwise(sorted(places))]
+    whole, split = Run(options, turns(stream)), Run(options, pieces)
     octets = [bytes((octet,)) for octet in stream[:3000]]
     assert len(Run(options, octets).session._buffer) <= 12_288
     for run in (whole, split):
@@ -143,6 +154,8 @@ def test_any_octets_any_split(kind: str, start: bytes, stream: bytes, cuts: list
         return  # ended within content: what is held back differs
     assert split.kept == whole.kept
     assert split.said == whole.said
+    rash = Run(options, [stream])
+    assert rash.said == whole.said or (rash.is_closed and rash.said.endswith(answers.OUT_OF_STEP.wire))
 
 
 @settings(max_examples=60, deadline=None)
@@ -152,17 +165,17 @@ def test_one_question_at_a_time(stream: bytes, size: int) -> None:
     options = OPTIONS["mx"]
     if b"STARTTLS" in stream:
         return
-    expected = Run(options, [stream])
+    expected = Run(options, turns(stream))
     slow = Run(options, [])
-    pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
-    waiting: Event | None = None
-    for piece in pieces:
-        event = slow.session.receive(piece)
-        if waiting is not None:
-            assert event is None
-        else:
-            waiting = event
-    slow.drive(waiting)
+    for turn in turns(stream):
+        waiting: Event | None = None
+        for piece in (turn[start : start + size] for start in range(0, len(turn), size)):
+            event = slow.session.receive(piece)
+            if waiting is not None:
+                assert event is None
+            else:
+                waiting = event
+        slow.drive(waiting)
     if not (expected.seen and isinstance(expected.seen[-1], bytes)):
         assert slow.said == expected.said
         assert slow.kept == expected.kept
@@ -210,6 +223,31 @@ def test_bdat_refused_before_it_starts_is_skipped() -> None:
     assert run.receiver.methods.count("abort") == 1 and not run.is_closed
 
 
+def test_input_behind_data_and_greeting_is_not_heard() -> None:
+    """RFC 2920 3.1: DATA, EHLO and HELO end what a client may send at once. What is behind them, content or command, ends the connection."""
+    refused = b"554 5.5.0 Protocol synchronization"
+    envelope = [b"EHLO c\r\n", b"MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n"]
+    for rash in (b"DATA\r\nx\r\n.\r\n", b"data\r\n.", b"EHLO d\r\nNOOP\r\n", b"HELO d\r\nN", b"DATA x\r\nMAIL FROM:<>\r\n"):
+        run = Run(SessionOptions("mx.test"), [*envelope, rash, b"NOOP\r\n"])
+        assert run.said.splitlines()[-1].startswith(refused) and run.is_closed and run.session.is_abrupt, rash
+        assert run.receiver.methods[-1] == "abort" and "data" not in run.receiver.methods, rash
+    run = Run(SessionOptions("mx.test"), [b"EHLO c\r\nMAIL FROM:<a@b.test>\r\n"])
+    assert run.is_closed and "helo" not in run.receiver.methods
+    again = envelope[1] + b"DATA\r\n"
+    last = Run(SessionOptions("mx.test"), [envelope[0], envelope[1] + b"RSET\r\n" + again, b"x\r\n.\r\n" + again])
+    assert codes(last)[-8:] == [250, 250, 250, 354, 250, 250, 250, 354] and not last.is_closed
+
+
+def test_input_behind_data_while_it_is_asked_about() -> None:
+    """The same of what comes before the answer is there; a negative answer is said as it is, and what came is no command then either."""
+    for answer, said in ((OK, b"554 5.5.0 "), (Reply(451, "4.3.1", "disk full"), b"451 4.3.1 ")):
+        run = session(*READY)
+        event = run.session.receive(b"DATA\r\n")
+        assert event is not None and run.session.receive(b"MAIL FROM:<e@b.test>\r\n") is None
+        run.drive(run.session.reply(answer))
+        assert run.said.splitlines()[-1].startswith(said) and run.is_closed and run.receiver.methods[-1] == "abort"
+
+
 def test_421_of_the_receiver_closes() -> None:
     """RFC 5321 3.8: 421 to any command is the last reply."""
     for method in ("helo", "mail", "rcpt", "data", "end"):
@@ -224,7 +262,7 @@ def test_content_refused_while_it_comes() -> None:
     run = session(*READY, b"DATA", b"one", b"two", b".", b"NOOP", chunk=lambda octets: refusal if octets == b"one" else None)
     assert run.said.endswith(b"354 End data with <CR><LF>.<CR><LF>\r\n452 4.3.1 no space\r\n250 2.0.0 OK\r\n")
     assert run.receiver.methods[-2:] == ["chunk", "abort"]
-    run = Run(SessionOptions("mx.test"), [b"\r\n".join(READY) + b"\r\nDATA\r\n", b"x\r\n.\r\nNOOP\r\n"], {"chunk": refusal})
+    run = Run(SessionOptions("mx.test"), turns(b"\r\n".join(READY) + b"\r\nDATA\r\nx\r\n.\r\nNOOP\r\n"), {"chunk": refusal})
     assert run.said.endswith(b"452 4.3.1 no space\r\n250 2.0.0 OK\r\n")
     assert "end" not in run.receiver.methods and run.receiver.methods[-1] == "abort"
 
@@ -284,8 +322,8 @@ def test_drain() -> None:
     run = session(*READY)
     run.drive(run.session.drain())
     assert not run.is_closed
-    run.drive(run.session.receive(b"DATA\r\nx\r\n"))
-    run.drive(run.session.receive(b".\r\nNOOP\r\n"))
+    run.drive(run.session.receive(b"DATA\r\n"))
+    run.drive(run.session.receive(b"x\r\n.\r\nNOOP\r\n"))
     assert run.said.endswith(b"250 2.0.0 OK\r\n421 4.3.2 Service shutting down, try again later\r\n") and run.is_closed
     assert run.receiver.messages == [b"x\r\n"]
 
@@ -305,7 +343,7 @@ def test_hang_up() -> None:
 def test_too_many_refused_recipients() -> None:
     """Who tries names is cut off."""
     options = SessionOptions("mx.test", max_refused=2)
-    run = Run(options, [b"EHLO c\r\nMAIL FROM:<a@b.test>\r\n" + b"RCPT TO:<no@d.test>\r\n" * 4])
+    run = Run(options, turns(b"EHLO c\r\nMAIL FROM:<a@b.test>\r\n" + b"RCPT TO:<no@d.test>\r\n" * 4))
     assert codes(run)[-3:] == [550, 550, 421] and run.is_closed
 
 
@@ -349,7 +387,7 @@ def test_idle_session_is_small() -> None:
 def test_why_content_was_refused_is_told() -> None:
     """The receiver learns with the end of the transaction what was wrong with the content, and of a transaction that merely ended nothing."""
     for content, refusal in ((b"a\nb\r\n.\r\n", answers.BARE_CONTENT), (b"x\r\n" * 2_000 + b".\r\n", answers.TOO_BIG), (b"a", None)):
-        run = Run(OPTIONS["mx"], [b"EHLO c.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n" + content])
+        run = Run(OPTIONS["mx"], turns(b"EHLO c.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n" + content))
         if refusal is None:
             assert run.session.in_transaction and not any(isinstance(each, events.Abort) for each in run.seen)
         else:

@@ -16,6 +16,7 @@ from tests.fuzz.targets.judging import PLACE, Faults
 from tests.fuzz.targets.wire import cut
 from tests.inbound import receiving, wire
 from tests.inbound.test_proxy import V1, V2
+from tests.smtp.test_server import turns
 
 REPLY = re.compile(rb"(?:[2-5][0-9][0-9][ -][\x20-\x7e\x80-\xff]*\r\n)*")
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (("mx", {}), ("submission", {}), ("mx", {"proxy_from": ("192.0.2.0/24",)}))
@@ -68,7 +69,9 @@ def connection(octets: bytes) -> None:
         line = door.connect()
         door.pass_time(10.0)
         said = line.read()
-        for piece in cut(octets[1:], Random(len(octets))):
+        random = Random(len(octets))
+        waits = random.random() < 0.9  # most wait where they must, or nothing would be heard of them
+        for piece in (piece for turn in (turns(octets[1:]) if waits else [octets[1:]]) for piece in cut(turn, random)):
             if line.closed:
                 break
             line.deliver(piece)

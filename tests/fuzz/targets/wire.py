@@ -7,13 +7,14 @@ from random import Random
 
 from jetmail.inbound.proxy import MAX_HEADER, ProxyError
 from jetmail.inbound.proxy import parse as parse_proxy
+from jetmail.smtp.answers import OUT_OF_STEP
 from jetmail.smtp.client import ClientSession
 from jetmail.smtp.phases import Event, Phase
 from jetmail.smtp.stuffing import Stuffer
 from tests.fuzz.target import target
 from tests.inbound.test_proxy import V1, V2, V2_LOCAL
 from tests.smtp.test_client import EHLO_ALL, EHLO_BARE, WIRE
-from tests.smtp.test_server import OPTIONS, Run
+from tests.smtp.test_server import OPTIONS, Run, turns
 
 KINDS = sorted(OPTIONS)
 
@@ -44,20 +45,22 @@ def _sessions() -> list[bytes]:
     b" RET=FULL", b" ENVID=", b" NOTIFY=NEVER", b" ORCPT=rfc822;", b"\r\n..", b"x" * 2040,
 )  # fmt: skip
 def smtp_server(octets: bytes) -> None:
-    """Any octets in any pieces: no exception, bounded memory, the same events and replies as in one piece."""
+    """Any octets in any pieces: no exception, bounded memory, the same events and replies as in one piece a turn; out of turn, at most those."""
     options, stream = OPTIONS[KINDS[octets[0] % 3] if octets else "mx"], octets[1:]
     random = Random(len(octets) * 31 + sum(octets[:64]))
-    whole, split = Run(options, [stream]), Run(options, cut(stream, random))
+    whole, split = Run(options, turns(stream)), Run(options, [piece for turn in turns(stream) for piece in cut(turn, random)])
+    rash = Run(options, cut(stream, random))
     runs = [whole, split]
     if len(stream) < 400:
         runs.append(Run(options, [stream[place : place + 1] for place in range(len(stream))]))
-    for run in runs:
+    for run in (*runs, rash):
         assert len(run.session._buffer) - run.session._at <= 12_288 or run.is_tls, "memory of a session"
     if b"STARTTLS" in stream.upper() or (whole.seen and isinstance(whole.seen[-1], bytes)):
         return  # depends on the pieces by intent; ended within content
     for run in runs[1:]:
         assert run.kept == whole.kept, "events differ by the cuts"
         assert run.said == whole.said, "replies differ by the cuts"
+    assert rash.said == whole.said or (rash.is_closed and rash.said.endswith(OUT_OF_STEP.wire)), "heard what came too early"
 
 
 def _talk(octets: bytes, pieces: list[bytes], recipients: int, bdat: bool) -> tuple[list[str], bytes]:
