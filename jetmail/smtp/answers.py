@@ -7,7 +7,6 @@ from jetmail.mail.reply import Reply
 OK = Reply(250, "2.0.0", "OK")
 BYE = Reply(221, "2.0.0", "Bye")
 VRFY = Reply(252, "2.5.2", "Cannot VRFY, but will accept a message and attempt delivery")
-HELP = Reply(214, "2.0.0", "HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH\nSee RFC 5321")
 GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 READY_FOR_TLS = Reply(220, "2.0.0", "Ready to start TLS")
 

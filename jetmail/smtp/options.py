@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from jetmail.mail.reply import Reply
 from jetmail.smtp import sasl
 from jetmail.smtp.grammar import Offers
 
@@ -62,6 +63,16 @@ class SessionOptions:
         return f"250 {self.hostname}\r\n".encode()
 
     @cached_property
+    def help_in_clear(self) -> Reply:
+        """The answer to HELP before TLS."""
+        return _help(["STARTTLS"] if self.tls_available else [])
+
+    @cached_property
+    def help_in_tls(self) -> Reply:
+        """The answer to HELP under TLS."""
+        return _help(["AUTH"] if self.is_submission else [])
+
+    @cached_property
     def ehlo_in_clear(self) -> bytes:
         """The answer to EHLO before TLS."""
         return self._ehlo(["STARTTLS"] if self.tls_available else [])
@@ -85,3 +96,7 @@ class SessionOptions:
             *more,
         ]
         return "".join(f"250{'-' if index < len(lines) - 1 else ' '}{line}\r\n" for index, line in enumerate(lines)).encode()
+
+
+def _help(more: list[str]) -> Reply:
+    return Reply(214, "2.0.0", " ".join(["HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT", *more]) + "\nSee RFC 5321")

@@ -152,7 +152,7 @@ class Verbs(Conversation):
         return self._error(answers.NOT_IMPLEMENTED)
 
     def _help(self, argument: bytes) -> Event | None:
-        return self._harmless(answers.HELP)
+        return self._harmless(self._options.help_in_tls if self._tls else self._options.help_in_clear)
 
     def _quit(self, argument: bytes) -> Event | None:
         return self._error(answers.NO_ARGUMENT) if argument else self._close(answers.BYE)

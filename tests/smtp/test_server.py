@@ -248,6 +248,22 @@ def test_input_behind_data_while_it_is_asked_about() -> None:
         assert run.said.splitlines()[-1].startswith(said) and run.is_closed and run.receiver.methods[-1] == "abort"
 
 
+def test_help_names_what_is_offered() -> None:
+    """HELP lists the commands of this listener as it is now: STARTTLS before TLS where there is any, AUTH where users sign in and only under TLS."""
+
+    def helped(options: SessionOptions) -> set[str]:
+        run = Run(options, [b"HELP\r\n"])
+        said = run.said.decode().splitlines()[-2:]
+        assert [line[:4] for line in said] == ["214-", "214 "]
+        return set(said[0].split()[1:])
+
+    common = set("HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT".split())
+    assert helped(SessionOptions("mx.test")) == common | {"STARTTLS"}
+    assert helped(SessionOptions("mx.test", tls_available=False)) == common
+    assert helped(SessionOptions("mx.test", "submission")) == common | {"STARTTLS"}
+    assert helped(SessionOptions("mx.test", "submissions")) == common | {"AUTH"}
+
+
 def test_421_of_the_receiver_closes() -> None:
     """RFC 5321 3.8: 421 to any command is the last reply."""
     for method in ("helo", "mail", "rcpt", "data", "end"):
