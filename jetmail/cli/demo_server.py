@@ -134,9 +134,10 @@ class Teller:
         for row in reversed(rows):
             key = (row.message_id, row.delivery_id)
             if key >= oldest and before.get(key) != self._told[key]:
-                reply = row.reply or row.response
                 self._say(
-                    line(row.finished or row.received, status_word(row.status, row.held), row.sender or "<>", row.recipient, row.subject, reply)
+                    line(
+                        row.finished or row.received, status_word(row.status, row.held), row.sender or "<>", row.recipient, row.subject, row.last_word
+                    )
                 )
 
 

@@ -107,7 +107,7 @@ _WIDE = ("size", "score", "attempts", "next attempt", "reason", "reply")
 def _wide_cells(row: LogRow, when: Callable[[float | None], str]) -> tuple[object, ...]:
     score = "-" if row.score is None else f"{row.score:.1f}"
     following = when(row.next_attempt) if row.status == Status.QUEUED else "-"
-    return (*cells(row, when), output.size(row.size), score, row.attempts, following, row.reason or "-", row.reply or row.response)
+    return (*cells(row, when), output.size(row.size), score, row.attempts, following, row.reason or "-", row.last_word)
 
 
 def status_word(status: str, held: bool) -> str:

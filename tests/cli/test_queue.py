@@ -57,6 +57,15 @@ def test_delete_takes_it_out(jetmail: CommandLine) -> None:
     assert any(event["kind"] != "received" for event in shown["timeline"])
 
 
+def test_what_the_log_says_of_deleted_mail(jetmail: CommandLine) -> None:
+    """That somebody deleted it, and not that it was queued once; what we told the client stays with mail nobody has decided about."""
+    jetmail.accept(1, "alice@example.org", "bob@example.org")
+    jetmail.ok("queue", "delete", "--recipient", "bob@example.org", "--yes")
+    kept, gone = sorted(jetmail.ok("log", "--wide").splitlines()[1:], key=lambda line: "bob@" in line)
+    assert "Rejected" in gone and gone.endswith("deleted by an administrator") and "250" not in gone
+    assert "Queued" in kept and "250 2.0.0" in kept
+
+
 def test_delete_asks_at_a_terminal(jetmail: CommandLine) -> None:
     """Somebody at a terminal is asked first; anything but yes changes nothing; --yes is not asked."""
     uid = jetmail.accept(1, "alice@example.org")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -260,3 +260,18 @@ class CursorTests(SynchronousTestCase):
         self.assertEqual(search_slice(db.connection, Criteria()), search.Slice((), None))
         accept(db.connection, message(1))
         self.assertEqual(search_slice(db.connection, Criteria(), Within((), ())), search.Slice((), None))
+
+
+def test_last_word() -> None:
+    """A reply first; of what somebody ended, that; else what the client was told."""
+    row = LogRow(1, 1, "u", "inbound", 0.0, "", "", "", 1, None, "", "", "250 2.0.0 ok", "a@b", "b", "", "", "queued", "", "", False, 0, 0.0, None)
+    assert row.last_word == "250 2.0.0 ok"
+    for status, reason, reply, finished, said in (
+        ("rejected", "operator", "", 1.0, "deleted by an administrator"),
+        ("rejected", "operator", "550 5.7.0 Returned", 1.0, "550 5.7.0 Returned"),
+        ("queued", "operator", "", None, "250 2.0.0 ok"),
+        ("quarantined", "suspect", "", None, "250 2.0.0 ok"),
+        ("quarantined", "suspect", "", 1.0, "deleted by an administrator, or kept long enough"),
+        ("delivered", "", "250 taken", 1.0, "250 taken"),
+    ):
+        assert replace(row, status=status, reason=reason, reply=reply, finished=finished).last_word == said

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jetmail.mail.status import Status
 from jetmail.store.database import Connection
+from jetmail.store.traffic.deliveries import OPERATOR
 
 SLICE = 2_000  # messages (or deliveries of one domain) looked at in one statement: some 10 ms
 
@@ -108,6 +110,16 @@ class LogRow:
     attempts: int
     next_attempt: float
     finished: float | None
+
+    @property
+    def last_word(self) -> str:
+        """What is to be said of it now: a destination's reply, that somebody ended it, else what we told the client."""
+        if self.finished is not None and not self.reply:
+            if self.status == Status.REJECTED and self.reason == OPERATOR:
+                return "deleted by an administrator"
+            if self.status == Status.QUARANTINED:
+                return "deleted by an administrator, or kept long enough"
+        return self.reply or self.response
 
 
 @dataclass(frozen=True, slots=True)

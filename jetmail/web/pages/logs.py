@@ -183,7 +183,7 @@ def _row(row: Any, now: float) -> Row:
     elif row.status == Status.QUEUED and row.attempts and row.reason:
         note = f"{_next(row.next_attempt - now)} · attempt {row.attempts} · {row.reply or reason(row.reason)}"
     else:
-        note = row.reply or row.response or row.reason
+        note = row.last_word or row.reason
     sender = row.sender or "<>"
     place, subject = f"d{row.message_id}-{row.delivery_id}", row.subject or "(no subject)"
     return Row(place, row.uid, row.received, row.status, sender, row.recipient or "—", subject, note)
