@@ -27,9 +27,9 @@ MAX_LISTED = 10_000
 _SITE = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,253})(:\d{1,5})?")
 
 
-def listing(db: IDatabase, actor: Actor) -> Deferred[list[Trouble]]:
-    """What is down, cooling or suspended, sites first."""
-    return db.search(_listing, actor)
+def listing(db: IDatabase, actor: Actor, *, now: float) -> Deferred[list[Trouble]]:
+    """What is down, cooling, recovering or suspended, sites first."""
+    return db.search(_listing, actor, now)
 
 
 def suspend(db: IDatabase, actor: Actor, name: str, *, now: float, note: str = "", is_site: bool = False) -> Deferred[str]:
@@ -57,9 +57,9 @@ def _name(name: str, is_site: bool) -> str:
         raise UsageError("DESTINATION", f"'{name}': {error}") from error
 
 
-def _listing(conn: Connection, actor: Actor) -> list[Trouble]:
+def _listing(conn: Connection, actor: Actor, now: float) -> list[Trouble]:
     reached = access.reach(conn, actor)
-    found = sites.troubles(conn, MAX_LISTED)
+    found = sites.troubles(conn, now, MAX_LISTED)
     if reached.everything:
         return found
     return [each for each in found if each.kind == "destination" and each.name in reached.domains]

@@ -1,4 +1,4 @@
-"""queue destinations | suspend | resume: what is down, cooling or suspended, and people's say in it."""
+"""queue destinations | suspend | resume: what is down, cooling, recovering or suspended, and people's say in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADINGS = ("name", "state", "waiting", "since", "next", "why")
 
 def declare(family: Commands) -> None:
     """Declare the commands, in the family of the queue."""
-    family.add("destinations", listing, "list destinations and sites that are down, cooling or suspended", "queue destinations")
+    family.add("destinations", listing, "list destinations and sites that are down, cooling, recovering or suspended", "queue destinations")
     parser = family.add(
         "suspend",
         suspend,
@@ -45,7 +45,7 @@ def _name(parser: argparse.ArgumentParser) -> None:
 def listing(context: Context, arguments: argparse.Namespace) -> int:
     """What is in trouble."""
     now = context.seconds()
-    rows = settled(destinations.listing(context.db, context.actor))
+    rows = settled(destinations.listing(context.db, context.actor, now=now))
     context.show(rows, HEADINGS, partial(_cells, now=now), "every destination is well", ("name", "state"))
     return OK
 

@@ -36,13 +36,13 @@ class DestinationTests(SynchronousTestCase):
 
     def told(self, actor: Actor = ROOT) -> list[tuple[str, str, str, int]]:
         """(kind, name, state, waiting) of those in trouble."""
-        return [(each.kind, each.name, each.state, each.waiting) for each in self.done(destinations.listing(self.db, actor))]
+        return [(each.kind, each.name, each.state, each.waiting) for each in self.done(destinations.listing(self.db, actor, now=NOW))]
 
     def test_suspend(self) -> None:
         """A suspended destination is listed with who did it, when and why, the queue is told, and the audit has it."""
         before = lanes.version(self.conn)
         self.assertEqual(self.done(destinations.suspend(self.db, ROOT, "Other.Test", now=NOW, note="moving")), "other.test")
-        (row,) = self.done(destinations.listing(self.db, ROOT))
+        (row,) = self.done(destinations.listing(self.db, ROOT, now=NOW))
         self.assertEqual((row.state, row.waiting, row.since, row.by, row.note), ("suspended", 2, NOW, "cli:root", "moving"))
         self.assertGreater(lanes.version(self.conn), before)
         entry = audit.listing(self.conn)[0]
@@ -52,7 +52,7 @@ class DestinationTests(SynchronousTestCase):
         """Suspending again renews the reason, not the beginning."""
         for at, note in ((NOW, "one"), (NOW + 5, "two")):
             self.done(destinations.suspend(self.db, ROOT, "other.test", now=at, note=note))
-        (row,) = self.done(destinations.listing(self.db, ROOT))
+        (row,) = self.done(destinations.listing(self.db, ROOT, now=NOW))
         self.assertEqual((row.since, row.note), (NOW, "two"))
 
     def test_resume(self) -> None:
@@ -101,7 +101,7 @@ class DestinationTests(SynchronousTestCase):
         sites.wait_for(self.conn, "c.test", "big", NOW + 60, "cooled down: ...")
         sites.save(self.conn, SiteState("big"))
         self.assertEqual(
-            [(each.name, each.state, each.reason) for each in sites.troubles(self.conn)], [("b.test", "suspended", ""), ("c.test", "down", "connect")]
+            [(each.name, each.state, each.reason) for each in sites.troubles(self.conn, NOW)], [("b.test", "suspended", ""), ("c.test", "down", "connect")]
         )
 
     def test_scope(self) -> None:

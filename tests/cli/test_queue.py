@@ -218,3 +218,15 @@ def test_cooling_is_the_reason(jetmail: CommandLine) -> None:
     assert said in jetmail.ok("queue", "show", uid)
     table = jetmail.ok("queue", "destinations")
     assert "big (site)" in table and f"waits for big: {said}" in table and "in 50s" in table
+    assert {row["state"] for row in jetmail.rows("queue", "destinations")} == {"cooling"}
+
+
+def test_a_site_whose_pause_is_over_recovers(jetmail: CommandLine) -> None:
+    """It has less than its usual limits still, which is not the same as waiting."""
+    jetmail.accept(1, "alice@example.org")
+    database = InlineDatabase(str(jetmail.directory / "var" / "jetmail.db"))
+    database.run(sites.save, SiteState("big", 2, NOW - 100, NOW - 10, "cooled down: slower"))
+    database.close()
+    (row,) = jetmail.rows("queue", "destinations")
+    assert row["state"] == "recovering"
+    assert "recovering" in jetmail.ok("queue", "destinations") and "cooling" not in jetmail.ok("queue", "destinations")

@@ -54,7 +54,7 @@ class CoolDown(SynchronousTestCase):
         self.assertTrue(all(row.lane_reply.startswith("cooled down: 5 of 5 attempts were told to slow down by big, last: 421") for row in rows))
         self.assertTrue(all(row.next_attempt > one.clock.seconds() + 50 for row in rows))
         self.assertTrue(any("cooled down" in json.loads(detail)["reply"] for detail in one.events("cooled")))
-        trouble = {(each.kind, each.name): each for each in sites.troubles(one.store.connection)}
+        trouble = {(each.kind, each.name): each for each in sites.troubles(one.store.connection, one.clock.seconds())}
         self.assertEqual(trouble["site", "big"].state, "cooling")
         self.assertEqual(trouble["site", "big"].waiting, 100)
         self.assertEqual(trouble["destination", "big3.test"].site, "big")
@@ -194,7 +194,7 @@ class Suspended(SynchronousTestCase):
         one.crash()
         one.boot().turn(100)
         self.assertEqual(len(one.deliverer.jobs), 0)
-        waiting = {(each.kind, each.name): each for each in sites.troubles(one.store.connection)}
+        waiting = {(each.kind, each.name): each for each in sites.troubles(one.store.connection, one.clock.seconds())}
         self.assertEqual((waiting["site", "big"].state, waiting["site", "big"].note), ("suspended", "their maintenance"))
         sites.resume(one.store.connection, "big")
         one.queue.wake()

@@ -50,6 +50,9 @@ class QueueTests(PortalTestCase):
         lane = text[text.index('id="lane-slow.example"') :]
         for fact in ('data-status="suspended"', "Suspended by ann", "moving to new servers"):
             self.assertIn(fact, lane[: lane.index("</tr>")])
+        self.db.run(sites.wait_for, "busy.example", "big", seed.NOW - 1, said)
+        self.assertIn('data-status="recovering"', self.get("/queue").text)
+        self.assertIn("Recovering</span>", self.get("/queue").text)
         self.assertIn("the provider asked to slow down (cooling)", self.get("/queue?destination=busy.example").text)
 
     def test_figures(self) -> None:

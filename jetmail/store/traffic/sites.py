@@ -31,8 +31,8 @@ class SiteState:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A destination or a site (`kind`) that is down, cooling or suspended. `waiting` deliveries queued and not held; `since` when that state began;
-    `until`: not dialled before; `by` and `note` of who suspended it; `reply` the last one; `site` what a destination waits for."""
+    """A destination or a site (`kind`) that is down, cooling, recovering (its pause is over, its limits are cut still) or suspended. `waiting`
+    deliveries queued and not held; `since` when that state began; `until`: not dialled before; `by` and `note` of who suspended it; `reply` the last one; `site` what a destination waits for."""
 
     kind: str
     name: str
@@ -110,8 +110,8 @@ def prune(conn: Connection, before: float) -> int:
     return len(old)
 
 
-def troubles(conn: Connection, limit: int = 1000) -> list[Trouble]:
-    """Destinations and sites that are down, cooling or suspended, by name, sites first. Counts what waits: give it to `search`."""
+def troubles(conn: Connection, now: float, limit: int = 1000) -> list[Trouble]:
+    """Destinations and sites that are down, cooling, recovering or suspended, by name, sites first. Counts what waits: give it to `search`."""
     rows = conn.execute(
         """SELECT 'site', s.name, s.level, NULL, s.suspended,
                 (SELECT count(*) FROM destinations AS l CROSS JOIN deliveries AS d ON d.destination = l.name
@@ -125,14 +125,14 @@ def troubles(conn: Connection, limit: int = 1000) -> list[Trouble]:
             ORDER BY 1 DESC, 2 LIMIT ?""",
         (limit,),
     )
-    return [_trouble(*row) for row in rows]
+    return [_trouble(now, *row) for row in rows]
 
 
 def _trouble(
-    kind: str, name: str, level: int, down_since: float | None, suspended: int, waiting: int, since: float | None, suspended_since: float | None,
-    not_before: float, reason: str, reply: str, site: str, by: str, note: str,
+    now: float, kind: str, name: str, level: int, down_since: float | None, suspended: int, waiting: int, since: float | None,
+    suspended_since: float | None, not_before: float, reason: str, reply: str, site: str, by: str, note: str,
 ) -> Trouble:  # fmt: skip
-    state = "suspended" if suspended else "down" if down_since is not None else "cooling"
+    state = "suspended" if suspended else "down" if down_since is not None else "cooling" if not_before > now else "recovering"
     began = suspended_since if suspended else since
     return Trouble(kind, name, state, waiting, began, not_before, reason or (COOLING if level else ""), reply, site, by, note)
 
