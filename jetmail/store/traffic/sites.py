@@ -32,7 +32,8 @@ class SiteState:
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """A destination or a site (`kind`) that is down, cooling, recovering (its pause is over, its limits are cut still) or suspended. `waiting`
-    deliveries queued and not held; `since` when that state began; `until`: not dialled before; `by` and `note` of who suspended it; `reply` the last one; `site` what a destination waits for."""
+    deliveries queued and not held; `since` when that state began; `until`: not dialled before; `by` and `note` of who suspended it; `reply` the last
+    one; `site` what a destination waits for."""
 
     kind: str
     name: str
