@@ -7,8 +7,9 @@ none for another): then once for each different header.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jetmail.mail.envelope import Sender
@@ -17,7 +18,7 @@ from jetmail.mail.status import Status
 from jetmail.mailauth import authres
 from jetmail.rules.facts import Client, RecipientFacts
 from jetmail.rules.settlement import CLEAN, Settlement
-from jetmail.rules.verdict import REASONS, Action, Opinion, Ruling
+from jetmail.rules.verdict import REASONS, Action, Finding, Opinion, Ruling, Verdict
 from jetmail.store.traffic.messages import Content, NewDelivery, NewMessage
 
 OURS = frozenset({b"x-spam", b"x-spam-score", b"x-spam-symbols"})  # nobody else may say these to the people behind us
@@ -128,8 +129,11 @@ def _final(address: str, domain: str, ruling: Ruling) -> NewDelivery:
 
 
 def findings(opinions: Iterable[Opinion], recipients: Sequence[RecipientFacts] = (), refused: Iterable[Refused] = ()) -> str:
-    """Every opinion as JSON, for the question "why": who said what, about whom. `refused`: recipients that are not among `recipients` any more."""
+    """Every opinion as JSON, for the question "why": who said what, about whom. What one rule found of each of several recipients alike is said once,
+    of all of them. `refused`: recipients that are not among `recipients` any more."""
     items: list[dict[str, object]] = []
+    if len(recipients) > 1:
+        opinions = _found_of_all(opinions, len(recipients))
     named = [(opinion, _named(opinion, recipients)) for opinion in opinions]
     named += [(opinion, item.address) for item in refused for opinion in item.opinions]
     for opinion, recipient in named:
@@ -141,6 +145,25 @@ def findings(opinions: Iterable[Opinion], recipients: Sequence[RecipientFacts] =
         if verdict.trusts:
             items.append({"symbol": "TRUSTED", "score": 0.0, "detail": "", **about})
     return json.dumps(items[:MAX_FINDINGS], ensure_ascii=False, separators=(",", ":")) if items else "[]"
+
+
+def _found_of_all(opinions: Iterable[Opinion], count: int) -> list[Opinion]:
+    """The opinions, with what each of the `count` recipients has alike said once, at its first place."""
+    opinions = list(opinions)
+    times = Counter((each.rule, each.verdict.findings) for each in opinions if each.recipient is not None and each.verdict.findings)
+    made: list[Opinion] = []
+    told: set[tuple[str, tuple[Finding, ...]]] = set()
+    for opinion in opinions:
+        key = opinion.rule, opinion.verdict.findings
+        if opinion.recipient is None or times[key] < count:
+            made.append(opinion)
+            continue
+        if key not in told:
+            told.add(key)
+            made.append(replace(opinion, recipient=None, verdict=Verdict(opinion.verdict.findings)))
+        if opinion.verdict.ruling is not None or opinion.verdict.trusts:
+            made.append(replace(opinion, verdict=replace(opinion.verdict, findings=())))
+    return made
 
 
 def _named(opinion: Opinion, recipients: Sequence[RecipientFacts]) -> str:

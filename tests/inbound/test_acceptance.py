@@ -64,3 +64,16 @@ def test_findings_say_who_and_about_whom() -> None:
         {"symbol": "TRUSTED", "score": 0.0, "detail": "", "rule": "people", "recipient": "bob@demo.test"},
         {"symbol": "REJECT", "score": 0.0, "detail": "spam", "rule": "thresholds", "recipient": "bob@demo.test"},
     ]
+
+
+def test_findings_alike_for_all_are_said_once() -> None:
+    """What a rule finds of every recipient is one row about all; what it finds of some, or wants done with each, stays theirs."""
+    same, other = Verdict((Finding("A", 2.0, "why"),), Ruling(Action.MARK, "suspect")), Verdict((Finding("A", 3.0),))
+    people = [recipient("ann@demo.test"), recipient("bob@demo.test")]
+    both = [opinion(same, about=0, name="x"), opinion(same, about=1, name="x"), opinion(same, about=0, name="y"), opinion(other, about=1, name="y")]
+    told = [(item["rule"], item["symbol"], item.get("recipient")) for item in json.loads(findings(both, people))]
+    assert told == [
+        ("x", "A", None), ("x", "MARK", "ann@demo.test"), ("x", "MARK", "bob@demo.test"),
+        ("y", "A", "ann@demo.test"), ("y", "MARK", "ann@demo.test"), ("y", "A", "bob@demo.test"),
+    ]  # fmt: skip
+    assert [item.get("recipient") for item in json.loads(findings(both[:1], people[:1]))] == ["ann@demo.test"] * 2
