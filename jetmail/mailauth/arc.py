@@ -19,17 +19,7 @@ from zope.interface import implementer
 
 from jetmail.interfaces import Answer, AnswerKind, IResolver
 from jetmail.mailauth import dkim
-from jetmail.mailauth.canonical import (
-    BodyForm,
-    Fields,
-    Hasher,
-    HeaderForms,
-    hash_bodies,
-    header_field,
-    no_white,
-    tags,
-    without_signature,
-)
+from jetmail.mailauth.canonical import BodyForm, Fields, Hasher, HeaderForms, hash_bodies, header_field, no_white, tags, without_signature
 from jetmail.mailauth.dkim import DkimResult, Limits, Signature
 from jetmail.mailauth.keys import KeyProblem
 from jetmail.mailauth.signing import Signer, folded, names_to_sign, signed_field, with_signature

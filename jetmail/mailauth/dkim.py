@@ -20,17 +20,7 @@ from enum import Enum
 
 from jetmail.interfaces import Answer, AnswerKind, IResolver
 from jetmail.mailauth import keys
-from jetmail.mailauth.canonical import (
-    BodyForm,
-    Fields,
-    Hasher,
-    HeaderForms,
-    hash_bodies,
-    header_field,
-    no_white,
-    tags,
-    without_signature,
-)
+from jetmail.mailauth.canonical import BodyForm, Fields, Hasher, HeaderForms, hash_bodies, header_field, no_white, tags, without_signature
 from jetmail.mailauth.keys import Key, KeyProblem, WeakKey
 
 MAX_FIELD = 16_384  # octets of one signature field

@@ -21,14 +21,7 @@ from jetmail.rules.facts import Facts
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Kind,
-    OnError,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Kind, OnError, Scope, Stage, Verdict
 
 ALL = "*"
 

@@ -31,15 +31,7 @@ from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
 from jetmail.rules.symbols import Scores, symbols
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Finding,
-    Kind,
-    OnError,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Finding, Kind, OnError, Scope, Stage, Verdict
 
 LARGE = 256 * 1024  # octets from which on a body is hashed in a thread
 _DKIM_WORDS = {DkimResult.FAIL: "DKIM_INVALID", DkimResult.PERMERROR: "DKIM_PERMERROR", DkimResult.TEMPERROR: "DKIM_TEMPERROR"}

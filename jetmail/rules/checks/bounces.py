@@ -10,16 +10,7 @@ from jetmail.interfaces import IRule
 from jetmail.rules.facts import Facts
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Kind,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Kind, OnError, Ruling, Scope, Stage, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,16 +22,7 @@ from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
 from jetmail.rules.streams import pieces
 from jetmail.rules.symbols import symbols
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Kind,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Kind, OnError, Ruling, Scope, Stage, Verdict
 
 _VIRUS = Ruling(Action.REJECT, "virus")
 _FAULT = Verdict(ruling=Ruling(Action.DEFER, "fault"))

@@ -12,17 +12,7 @@ from jetmail.rules.facts import Facts
 from jetmail.rules.lists import Networks, parse_range
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Finding,
-    Kind,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Finding, Kind, OnError, Ruling, Scope, Stage, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,7 @@ from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
 from jetmail.rules.symbols import symbols
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Kind,
-    OnError,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Kind, OnError, Scope, Stage, Verdict
 
 _WORDS = {Correspondent.OF_RECIPIENT: "KNOWN_CORRESPONDENT", Correspondent.OF_DOMAIN: "KNOWN_TO_DOMAIN"}
 

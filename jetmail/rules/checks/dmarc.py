@@ -22,16 +22,7 @@ from jetmail.rules.policy import DISABLED_SCORE, DmarcMode, Policy, SpamAction
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
 from jetmail.rules.symbols import symbols
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Kind,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Kind, OnError, Ruling, Scope, Stage, Verdict
 
 _LIST_ID = re.compile(rb"<[ \t]*([A-Za-z0-9._-]{1,253})[ \t]*>[ \t\r\n]*\Z")
 _LIST_POST = re.compile(rb"<[ \t\r\n]*mailto:[^<>@\s]{1,100}@([A-Za-z0-9.-]{1,253})", re.IGNORECASE)

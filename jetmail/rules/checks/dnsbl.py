@@ -18,14 +18,7 @@ from jetmail.rules.lists import IPAddress, Networks, parse_range
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Kind,
-    OnError,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Kind, OnError, Scope, Stage, Verdict
 from jetmail.rules.zones import CodeOptions, ZoneOptions, ask, reverse, zones
 
 ZONES = (

@@ -8,17 +8,7 @@ from jetmail.interfaces import IRule
 from jetmail.rules.facts import Facts
 from jetmail.rules.policy import DomainState, Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Finding,
-    Kind,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Finding, Kind, OnError, Ruling, Scope, Stage, Verdict
 
 _DENIED = Verdict(ruling=Ruling(Action.REJECT, "relay-denied"))
 _UNVERIFIED = Verdict((Finding("DOMAIN_UNVERIFIED"),), Ruling(Action.REJECT, "relay-denied"))

@@ -13,15 +13,7 @@ from jetmail.rules.checks import people, senders
 from jetmail.rules.facts import Facts
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Kind,
-    Level,
-    OnError,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Kind, Level, OnError, Scope, Stage, Verdict
 
 
 @implementer(IRule)

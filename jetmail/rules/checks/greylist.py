@@ -16,17 +16,7 @@ from jetmail.rules.facts import Correspondent, Facts
 from jetmail.rules.lists import Networks, parse_range
 from jetmail.rules.policy import DomainState, Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Kind,
-    Level,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Kind, Level, OnError, Ruling, Scope, Stage, Verdict
 
 _DEFERRED = Verdict(ruling=Ruling(Action.DEFER, "greylist"))
 

@@ -13,15 +13,7 @@ from jetmail.interfaces import IRule
 from jetmail.rules.facts import Facts
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Finding,
-    Kind,
-    OnError,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Finding, Kind, OnError, Scope, Stage, Verdict
 
 _COMMON = b"JS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 _VARIANTS = {b"Y": "spam_score", b"Z": "defer_score", b"A": "no_score"}

@@ -15,17 +15,7 @@ from jetmail.rules.facts import Facts
 from jetmail.rules.policy import DomainState, Policy, RecipientState
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Finding,
-    Kind,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Finding, Kind, OnError, Ruling, Scope, Stage, Verdict
 
 _UNKNOWN = Verdict(ruling=Ruling(Action.REJECT, "unknown-recipient"))
 _LOOP = Verdict((Finding("ALIAS_LOOP"),), Ruling(Action.REJECT, "loop"))

@@ -11,17 +11,7 @@ from jetmail.mail.trace import MAX_RECEIVED, count_delivered_to, count_received
 from jetmail.rules.facts import Facts
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Finding,
-    Kind,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Finding, Kind, OnError, Ruling, Scope, Stage, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,7 @@ from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
 from jetmail.rules.symbols import Symbol
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Finding,
-    Kind,
-    Level,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Finding, Kind, Level, OnError, Ruling, Scope, Stage, Verdict
 
 BLOCKED = Ruling(Action.REJECT, "blocklist")
 

@@ -15,18 +15,7 @@ from jetmail.interfaces import IRule
 from jetmail.rules.facts import Facts
 from jetmail.rules.policy import PersonalRule, Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Finding,
-    Kind,
-    Level,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Finding, Kind, Level, OnError, Ruling, Scope, Stage, Verdict
 
 BLOCKED = Ruling(Action.REJECT, "blocked")
 

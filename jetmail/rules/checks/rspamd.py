@@ -19,14 +19,7 @@ from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
 from jetmail.rules.streams import Body
 from jetmail.rules.symbols import symbols
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Kind,
-    OnError,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Kind, OnError, Scope, Stage, Verdict
 
 MAX_ANSWER = 1 << 20  # octets of JSON
 MAX_SCORE = 100.0

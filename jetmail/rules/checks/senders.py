@@ -13,18 +13,7 @@ from jetmail.rules.facts import Facts
 from jetmail.rules.lists import NO_LISTS, Entries
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Finding,
-    Kind,
-    Level,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Finding, Kind, Level, OnError, Ruling, Scope, Stage, Verdict
 
 LISTED = Ruling(Action.REJECT, "blocklist")
 

@@ -16,16 +16,7 @@ from jetmail.rules.facts import Correspondent, Facts
 from jetmail.rules.policy import DISABLED_SCORE, Policy, SpamAction
 from jetmail.rules.policy import Thresholds as Scores
 from jetmail.rules.rule import Rule
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Action,
-    Kind,
-    OnError,
-    Ruling,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Action, Kind, OnError, Ruling, Scope, Stage, Verdict
 
 _REFUSED = Verdict(ruling=Ruling(Action.REJECT, "spam"))
 _REFUSED_AND_KEPT = Verdict(ruling=Ruling(Action.REJECT, "spam", keeps=True))

@@ -20,14 +20,7 @@ from jetmail.rules.facts import Facts, parse_ip
 from jetmail.rules.policy import Policy
 from jetmail.rules.rule import Rule
 from jetmail.rules.services import RuleServices
-from jetmail.rules.verdict import (
-    NO_OPINION,
-    Kind,
-    OnError,
-    Scope,
-    Stage,
-    Verdict,
-)
+from jetmail.rules.verdict import NO_OPINION, Kind, OnError, Scope, Stage, Verdict
 from jetmail.rules.zones import CodeOptions, ZoneOptions, ask, reverse, zones
 
 MAX_URLS = 200  # looked at in one message
