@@ -78,12 +78,14 @@ OPTIONS = {
 }
 
 
-_TURN = re.compile(rb"(?i)(?:DATA|EHLO|HELO)[^\n]*\n")
+_ENDS_A_TURN = re.compile(rb"DATA|EHLO|HELO", re.IGNORECASE)
 
 
 def turns(stream: bytes) -> list[bytes]:
     """The stream in pieces, each up to where a client must wait for an answer before it goes on (RFC 2920 3.1)."""
-    places = [0, *(found.end() for found in _TURN.finditer(stream)), len(stream)]
+    lines = stream.split(b"\n")
+    ends = list(accumulate(len(line) + 1 for line in lines[:-1]))
+    places = [0, *(end for line, end in zip(lines[:-1], ends, strict=True) if _ENDS_A_TURN.search(line)), len(stream)]
     return [stream[begin:end] for begin, end in pairwise(places) if begin < end]
 
 
