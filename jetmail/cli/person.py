@@ -9,7 +9,7 @@ from jetmail.actions.people import Saved, Shown
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
 from jetmail.cli.parser import FAILED, OK, Commands, Parser
-from jetmail.cli.secrets import add_password_option, given_password
+from jetmail.cli.secrets import add_password_option, given_password, say_hints, show_saved
 from jetmail.offload import InlineExecutor, SystemEntropy
 
 EXAMPLE = "person add ann@example.org --name Ann"
@@ -94,7 +94,7 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
     """One of them."""
     saved = settled(people.show(context.db, context.actor, arguments.person, now=context.seconds()))
     context.show_one(saved.person, _items(saved.person))
-    _hint(context, saved)
+    say_hints(context, saved.hints)
     return OK
 
 
@@ -132,19 +132,7 @@ def remove(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _saved(context: Context, saved: Saved) -> int:
-    context.changed()
-    shown = [("password", saved.password)] if saved.password else []
-    value = {**output.plain(saved.person), "password": saved.password} if saved.password else saved.person
-    context.show_one(value, [*_items(saved.person), *shown])
-    if saved.password:
-        print("jetmail: the password is shown this once; only its hash is kept", file=context.err)
-    _hint(context, saved)
-    return OK
-
-
-def _hint(context: Context, saved: Saved) -> None:
-    for hint in saved.hints:
-        print(f"jetmail: note: {hint}", file=context.err)
+    return show_saved(context, saved.person, _items(saved.person), saved.password, saved.hints)
 
 
 def _items(person: Shown) -> list[tuple[str, object]]:

@@ -10,7 +10,7 @@ from jetmail.actions.smtp_users import Saved, Shown
 from jetmail.cli import output
 from jetmail.cli.context import Context, settled
 from jetmail.cli.parser import FAILED, OK, Commands, Parser
-from jetmail.cli.secrets import add_password_option, given_password
+from jetmail.cli.secrets import add_password_option, given_password, say_hints, show_saved
 from jetmail.errors import UsageError
 from jetmail.offload import InlineExecutor, SystemEntropy
 from jetmail.store.directory.smtp_users import WINDOWS
@@ -122,7 +122,7 @@ def show(context: Context, arguments: argparse.Namespace) -> int:
     """One of them."""
     saved = settled(smtp_users.show(context.db, context.actor, arguments.name, now=context.seconds()))
     context.show_one(saved.user, _items(saved.user))
-    _hint(context, saved)
+    say_hints(context, saved.hints)
     return OK
 
 
@@ -184,19 +184,7 @@ def delete(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _saved(context: Context, saved: Saved) -> int:
-    context.changed()
-    shown = [("password", saved.password)] if saved.password else []
-    value = {**output.plain(saved.user), "password": saved.password} if saved.password else saved.user
-    context.show_one(value, [*_items(saved.user), *shown])
-    if saved.password:
-        print("jetmail: the password is shown this once; only its hash is kept", file=context.err)
-    _hint(context, saved)
-    return OK
-
-
-def _hint(context: Context, saved: Saved) -> None:
-    for hint in saved.hints:
-        print(f"jetmail: note: {hint}", file=context.err)
+    return show_saved(context, saved.user, _items(saved.user), saved.password, saved.hints)
 
 
 def _items(user: Shown) -> list[tuple[str, object]]:

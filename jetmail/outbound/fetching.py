@@ -20,19 +20,18 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
 
 from jetmail.errors import ConfigError
 from jetmail.interfaces import IDialer, IResolver
 from jetmail.mailauth.mtasts import MAX_POLICY
+from jetmail.outbound.bodies import Body
 from jetmail.outbound.endpoints import Endpoints, NoAddressError, PrivateAddressError
 
 SECONDS = 60.0
@@ -85,7 +84,7 @@ class PolicyFetcher:
 
     async def _post(self, url: str, octets: bytes) -> str:
         headers = Headers({"Content-Type": ["application/tlsrpt+gzip"]})
-        response = await self._poster.post(url, data=_Body(gzip.compress(octets, mtime=0)), headers=headers, allow_redirects=False, unbuffered=True)
+        response = await self._poster.post(url, data=Body(gzip.compress(octets, mtime=0)), headers=headers, allow_redirects=False, unbuffered=True)
         response.original.deliverBody(_Nothing())
         return "" if 200 <= response.code < 300 else f"its server answered {response.code}"
 
@@ -109,24 +108,6 @@ class PolicyFetcher:
 
         await treq.collect(response, collect)
         return b"".join(gathered)
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """A body at hand, written at once."""
-
-    def __init__(self, octets: bytes) -> None:
-        self._octets = octets
-        self.length = len(octets)
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        consumer.write(self._octets)
-        return succeed(None)
-
-    def stopProducing(self) -> None:
-        """It is written already."""
-
-    pauseProducing = resumeProducing = stopProducing
 
 
 class _Nothing(Protocol):

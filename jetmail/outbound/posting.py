@@ -17,17 +17,16 @@ from typing import Any
 
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
 
 from jetmail.interfaces import IDialer, IResolver
 from jetmail.mail.webhook import Posted
+from jetmail.outbound.bodies import Body
 from jetmail.outbound.endpoints import Endpoints, NoAddressError, PrivateAddressError
 
 TIMEOUT = 10.0
@@ -65,7 +64,7 @@ class Poster:
         fields = _Spelled({"Content-Type": ["application/json"], "User-Agent": [self._name]})
         for name, value in headers.items():
             fields.setRawHeaders(name, [value])
-        response = await agent.request(b"POST", url.encode("ascii"), fields, _Body(octets))
+        response = await agent.request(b"POST", url.encode("ascii"), fields, Body(octets))
         if 200 <= response.code < 300:
             response.deliverBody(_Few(0))
             return Posted(response.code)
@@ -86,24 +85,6 @@ class _Spelled(Headers):
         """As they go out."""
         for name, values in super().getAllRawHeaders():
             yield (b"X-Webhook-ID" if name == b"X-Webhook-Id" else name), values
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """A body at hand, written at once."""
-
-    def __init__(self, octets: bytes) -> None:
-        self._octets = octets
-        self.length = len(octets)
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        consumer.write(self._octets)
-        return succeed(None)
-
-    def stopProducing(self) -> None:
-        """It is written already."""
-
-    pauseProducing = resumeProducing = stopProducing
 
 
 class _Few(Protocol):

@@ -1,9 +1,4 @@
-"""DNS lists of addresses: block lists and allow lists, asked about the client of every message that comes from outside (spec 10.3.1).
-
-Asked when the content is there, together with everything else that waits, and not at the connection: scores count at JUDGEMENT only, so nothing is
-lost, the banner waits for nobody, and who sends nothing costs no look-up. Off until `enabled`: a list answers only resolvers it knows
-(docs/lists.md).
-"""
+"""DNS lists of addresses: block lists and allow lists, asked about the client of every message that comes from outside (spec 10.3.1)."""
 
 from __future__ import annotations
 
@@ -13,13 +8,12 @@ from dataclasses import dataclass
 from zope.interface import implementer
 
 from jetmail.interfaces import IRule
+from jetmail.rules.dnslists import DnsListOptions, DnsLists
 from jetmail.rules.facts import Facts
 from jetmail.rules.lists import IPAddress, Networks, parse_range
 from jetmail.rules.policy import Policy
-from jetmail.rules.rule import Rule
-from jetmail.rules.services import RuleServices
-from jetmail.rules.verdict import NO_OPINION, Kind, OnError, Scope, Stage, Verdict
-from jetmail.rules.zones import CodeOptions, ZoneOptions, ask, reverse, zones
+from jetmail.rules.verdict import NO_OPINION, Verdict
+from jetmail.rules.zones import CodeOptions, ZoneOptions, ask, reverse
 
 ZONES = (
     ZoneOptions(
@@ -46,41 +40,22 @@ ZONES = (
 
 
 @dataclass(frozen=True, slots=True)
-class AddressListOptions:
-    """`enabled`: ask at all. `zones`: whom, and what answers mean. `except_for`: networks that are never asked about. `seconds`: the budget of all
-    look-ups of one message."""
+class AddressListOptions(DnsListOptions):
+    """`except_for`: networks."""
 
-    enabled: bool = False
     zones: tuple[ZoneOptions, ...] = ZONES
-    except_for: tuple[str, ...] = ()
-    seconds: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.seconds <= 10:
-            raise ValueError("seconds: must be over 0 and at most 10")
-        if len(self.zones) > 20:
-            raise ValueError("zones: at most 20")
 
 
 @implementer(IRule)
-class AddressLists(Rule):
+class AddressLists(DnsLists):
     """Adds one finding for each meaning of each answer about the client's address."""
 
-    stage = Stage.CONTENT
-    kind = Kind.FILTER
-    scope = Scope.MESSAGE
-    on_error = OnError.SKIP
-    timeout = 11.0
     Options = AddressListOptions
+    group = "Lists of senders"
 
     def __init__(self, name: str, options: AddressListOptions) -> None:
         super().__init__(name, options)
-        self._zones, self.SYMBOLS = zones(options.zones, "Lists of senders")
         self._excepted = Networks(parse_range(text) for text in options.except_for)
-
-    def bind(self, services: RuleServices) -> None:
-        """Needs DNS."""
-        self._services = services
 
     def judge(self, facts: Facts, policy: Policy) -> Verdict | Awaitable[Verdict]:
         """See the class. Who has logged in is not asked about, nor is an address that no list can know."""

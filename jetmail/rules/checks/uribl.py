@@ -1,7 +1,6 @@
 """DNS lists of domains: asked about the domains a message speaks for (From, envelope sender, HELO) and those its links lead to.
 
-Names are asked about by their registered domain, each once, those the message speaks for first; of a message with many links only so many are
-asked. Off until `enabled`: a list answers only resolvers it knows (docs/lists.md).
+Names are asked about by their registered domain, each once, those the message speaks for first; of a message with many links only so many are asked.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ from jetmail.interfaces import IRule
 from jetmail.mail.address import AddressError, parse_domain
 from jetmail.mail.message import Message
 from jetmail.rules.analysis.hosts import covers, parse_url, registrable, urls_in
+from jetmail.rules.dnslists import DnsListOptions, DnsLists
 from jetmail.rules.facts import Facts, parse_ip
 from jetmail.rules.policy import Policy
-from jetmail.rules.rule import Rule
-from jetmail.rules.services import RuleServices
-from jetmail.rules.verdict import NO_OPINION, Kind, OnError, Scope, Stage, Verdict
-from jetmail.rules.zones import CodeOptions, ZoneOptions, ask, reverse, zones
+from jetmail.rules.verdict import NO_OPINION, Verdict
+from jetmail.rules.zones import CodeOptions, ZoneOptions, ask, reverse
 
 MAX_URLS = 200  # looked at in one message
 MAX_DETAIL_NAMES = 5
@@ -61,47 +59,31 @@ ZONES = (
 
 
 @dataclass(frozen=True, slots=True)
-class DomainListOptions:
-    """`enabled`: ask at all. `zones`: whom, and what answers mean. `ask_about`: where names are taken from. `except_for`: domains, with all below
-    them, that are never asked about. `addresses`: ask about links to bare IP addresses too. `max_lookups` of one message, over all zones;
-    `seconds` their budget."""
+class DomainListOptions(DnsListOptions):
+    """`ask_about`: where names are taken from. `except_for`: domains, with all below them. `addresses`: ask about links to bare IP addresses too.
+    `max_lookups` of one message, over all zones."""
 
-    enabled: bool = False
     zones: tuple[ZoneOptions, ...] = ZONES
     ask_about: tuple[Origin, ...] = ("from", "sender", "helo", "link")
-    except_for: tuple[str, ...] = ()
     addresses: bool = False
     max_lookups: int = 30
-    seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.seconds <= 10:
-            raise ValueError("seconds: must be over 0 and at most 10")
+        DnsListOptions.__post_init__(self)
         if not 1 <= self.max_lookups <= 200:
             raise ValueError("max_lookups: must be from 1 to 200")
-        if len(self.zones) > 20:
-            raise ValueError("zones: at most 20")
 
 
 @implementer(IRule)
-class DomainLists(Rule):
+class DomainLists(DnsLists):
     """Adds one finding for each symbol of each zone, whatever the number of names listed, with the first of them."""
 
-    stage = Stage.CONTENT
-    kind = Kind.FILTER
-    scope = Scope.MESSAGE
-    on_error = OnError.SKIP
-    timeout = 11.0
     Options = DomainListOptions
+    group = "Lists of domains"
 
     def __init__(self, name: str, options: DomainListOptions) -> None:
         super().__init__(name, options)
-        self._zones, self.SYMBOLS = zones(options.zones, "Lists of domains")
         self._excepted = frozenset(_domain(text) for text in options.except_for)
-
-    def bind(self, services: RuleServices) -> None:
-        """Needs DNS."""
-        self._services = services
 
     def judge(self, facts: Facts, policy: Policy) -> Verdict | Awaitable[Verdict]:
         """See the class."""
