@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -18,11 +19,25 @@ from jetmail.mailauth.suffixes import registrable as registrable  # part of what
 
 _URL = re.compile(r"\s*([a-zA-Z][a-zA-Z0-9+.-]{0,15}):(?:[/\\]{0,4})([^/\\?#]*)(.*)", re.DOTALL)
 # Begins with a set of letters and minds case by itself, so that a search hurries from one 'h' or 'w' to the next.
-_IN_TEXT = re.compile(r"[hHwW](?:(?<=[hH])[tT][tT][pP][sS]?://|(?<=[wW])[wW][wW]\.)[^\s<>\"'()\[\]{}|^`\u00a0\u2000-\u206f]{3,2000}")
+_IN_TEXT = re.compile(
+    r"[hHwW](?:(?<=[hH])[tT][tT][pP][sS]?://(?:\[[0-9a-fA-F:.]{2,45}\])?|(?<=[wW])[wW][wW]\.)[^\s<>\"'()\[\]{}|^`\u00a0\u2000-\u206f]{3,2000}"
+)
 _HOST_IN_TEXT = re.compile(
     r"(?:https?://)?(?:www\d?\.)?((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}[a-z]{2,18})(?![a-z0-9@.-])(?:[/?#:]\S*)?", re.IGNORECASE
 )
+_SHOWN_IN_WORDS = re.compile(r"https?://(?:www\d?\.)?((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}[a-z]{2,18})(?![a-z0-9@.-])", re.IGNORECASE)
+_PATH_BEGINS = re.compile(r"/(?=[A-Za-z0-9])")
+_ENDS_IN_HOST = re.compile(r"(?<![\w@/.:-])([a-z0-9-]{1,30}(?:\.[a-z]{2,9}){1,3})\Z", re.IGNORECASE)
 _LABELS = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*)(?:\.[a-z0-9_-]+)*")
+# Addresses that lead somewhere else for everybody: a link to one was not meant for strangers. Those of documentation are not among them: whoever
+# puts one into a message wants it clicked.
+_WITHIN = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/4", "240.0.0.0/4",
+        "::/127", "fc00::/7", "fe80::/10", "ff00::/8",
+    )
+)  # fmt: skip
 _NOISE = str.maketrans("", "", "\t\r\n\u00ad\u200b\u200c\u200d\u2060\ufeff")
 
 
@@ -132,18 +147,32 @@ def urls_in(text: str, limit: int) -> list[Url]:
     return found
 
 
+def bare_hosts(text: str, limit: int) -> list[str]:
+    """What looks like a host with a path behind it and no scheme before it (bit.ly/x), of which mail programs make links: at most `limit` tried."""
+    found = (_ENDS_IN_HOST.search(text, max(0, slash.start() - 60), slash.start()) for slash in islice(_PATH_BEGINS.finditer(text), limit))
+    return [match[1].lower() for match in found if match is not None]
+
+
 def host_shown(label: str) -> str:
-    """The host a link's text shows when all of the text is an address; '' when it is words."""
-    label = label.strip().strip(".,;:()<>[]\"'").lower()
-    if "." not in label or len(label) > 500 or " " in label or "@" in label:
+    """The host a link's text shows, as the whole of it or written out with its scheme among words; '' when it shows none, or several."""
+    label = (label if label.isascii() else label.translate(_NOISE)).strip().strip(".,;:()<>[]\"'").lower()
+    if "." not in label or len(label) > 500:
         return ""
-    found = _HOST_IN_TEXT.fullmatch(label)
-    return found[1] if found is not None and public_suffix_list().publicsuffix(found[1], accept_unknown=False) else ""
+    if " " in label:
+        shown = set(_SHOWN_IN_WORDS.findall(label)) if "://" in label else set()
+        return shown.pop() if len(shown) == 1 else ""
+    found = _HOST_IN_TEXT.fullmatch(label) if "@" not in label else None
+    if found is None:
+        return ""
+    is_promise = label.startswith(("http://", "https://", "www."))  # whether or not the suffix is a public one
+    return found[1] if is_promise or public_suffix_list().publicsuffix(found[1], accept_unknown=False) else ""
 
 
 def is_public(address: str) -> bool:
     """Whether an address can be reached from everywhere, so that a link to it is meant for strangers."""
-    return ipaddress.ip_address(address).is_global
+    found = ipaddress.ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return not any((mapped or found) in network for network in _WITHIN)
 
 
 def readable(host: str) -> str:

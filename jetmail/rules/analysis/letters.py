@@ -32,7 +32,7 @@ _BEYOND = re.compile("[^\x00-\xff]+")
 
 _PAIRS = (
     "аa еe оo рp сc уy хx іi јj ѕs ԁd ԛq ԝw һh кk мm нh вb тt гr пn АA ВB ЕE КK МM НH ОO РP СC ТT УY ХX ІI ЈJ ЅS ԌG αa βb εe "
-    "ιi κk νv οo ρp τt υu χx ωw ΑA ΒB ΕE ΖZ ΗH ΙI ΚK ΜM ΝN ΟO ΡP ΤT ΥY ΧX օo սu ոn հh ցg ɡg ıi ⅼl ℓl"
+    "ιi κk νv οo ρp τt υu χx ωw ΑA ΒB ΕE ΖZ ΗH ΙI ΚK ΜM ΝN ΟO ΡP ΤT ΥY ΧX օo սu ոn հh ցg ɡg ıi ⅼl ℓl ӏl Ӏl"
 )
 _LOOKS_LIKE = str.maketrans({pair[0]: pair[1] for pair in _PAIRS.split()})
 _DIGITS = str.maketrans("0134578@$!|", "oleastbasll")

@@ -11,7 +11,7 @@ from zope.interface import implementer
 from jetmail.interfaces import IRule
 from jetmail.mail.message import Message
 from jetmail.rules.analysis import hosts, letters
-from jetmail.rules.analysis.content import Content, read_content
+from jetmail.rules.analysis.content import MAX_TEXT_FOR_URLS, Content, read_content
 from jetmail.rules.analysis.hosts import Url
 from jetmail.rules.analysis.rule import ContentRule, Notes
 from jetmail.rules.facts import Facts
@@ -20,6 +20,7 @@ from jetmail.rules.symbols import symbols
 
 MAX_JUDGED = 100  # different hosts
 MANY_HOSTS = 6
+MAX_BARE = 300  # slashes before which a host without a scheme is looked for
 
 _NESTED = re.compile(r"[?&#;/=](?:[a-z_]{0,20}=)?https?(?::|%3a)", re.IGNORECASE)
 _ENCODED_LETTERS = re.compile(r"(?:%(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])){3}", re.IGNORECASE)
@@ -67,6 +68,7 @@ class Urls(ContentRule):
         if not message.value(b"in-reply-to"):  # an answer quotes who wrote what
             self._answers(notes, content)
         self._pictures(notes, content)
+        self._short(notes, content)
         if not content.urls:
             return
         places = self.maps.places
@@ -132,6 +134,12 @@ class Urls(ContentRule):
             notes.add("URL_MANY_LABELS", host)
         return is_hosted
 
+    def _short(self, notes: Notes, content: Content) -> None:
+        for host in hosts.bare_hosts(content.structure.text[:MAX_TEXT_FOR_URLS], MAX_BARE):
+            if hosts.covers(self.maps.places.shorteners, host):
+                notes.add("URL_SHORTENER", host)
+                return
+
     def _answers(self, notes: Notes, content: Content) -> None:
         free_mail = self.maps.places.free_mail
         own = f"{content.local}@{content.domain}".lower()
@@ -161,8 +169,8 @@ class Urls(ContentRule):
         for link in content.links[:200]:
             if not link.shown:
                 continue
-            shown, led = hosts.registrable(link.shown), hosts.registrable(link.url.host)
-            if shown == led or link.url.address:
+            shown, led = hosts.registrable(link.shown), link.url.host if link.url.address else hosts.registrable(link.url.host)
+            if shown == led or (link.url.address and not hosts.is_public(led)):
                 continue
             label = shown.partition(".")[0]
             sighting = brands.in_name(label)

@@ -72,7 +72,7 @@ def test_registrable(host: str, registered: str) -> None:
     ],
 )
 def test_host_shown(label: str, host: str) -> None:
-    """A label that is an address, and nothing else."""
+    """The one address a label shows."""
     assert hosts.host_shown(label) == host
 
 

@@ -61,6 +61,7 @@ def test_mistakes(tmp_path: Path, name: str, text: str, reason: str) -> None:
         ("www.amazon.co.jp", ""),
         ("target.example.com", ""),
         ("apple-id.example", "apple"),
+        ("xn--80ak6aa92e.com", "apple"),
         ("pineapple.example", ""),
     ],
 )

@@ -15,6 +15,8 @@ WORDS = "<p>" + "See you on Thursday at the usual place, bring the drawings with
         ("http://8.8.4.4/x", "URL_ADDRESS"),
         ("http://0x08080404/x", "URL_ADDRESS"),
         ("http://134744072/x", "URL_ADDRESS"),
+        ("http://192.0.2.7/x", "URL_ADDRESS"),
+        ("http://[2001:db8::1]/x", "URL_ADDRESS"),
         ("http://bank.example@elsewhere.example/", "URL_CREDENTIALS"),
         ("http://elsewhere.example:8123/", "URL_PORT"),
         ("http://xn--pypal-4ve.example/", "URL_HOMOGRAPH"),
@@ -45,7 +47,17 @@ def test_targets(target: str, symbol: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["https://www.example.org/x", "https://example.org/?u=1", "mailto:alice@example.org", "http://192.168.1.1/", "cid:x", "/x", "#top"]
+    "target",
+    [
+        "https://www.example.org/x",
+        "https://example.org/?u=1",
+        "mailto:alice@example.org",
+        "http://192.168.1.1/",
+        "http://[fd00::1]/",
+        "cid:x",
+        "/x",
+        "#top",
+    ],
 )
 def test_honest_targets(target: str) -> None:
     """Links to the sender's own place, within the house or the page say nothing."""
@@ -57,6 +69,12 @@ def test_honest_targets(target: str) -> None:
     [
         ("www.other.com", "https://elsewhere.example/", "LINK_TEXT_HOST"),
         ("https://www.paypal.com/signin", "https://elsewhere.example/", "LINK_TEXT_BRAND"),
+        ("https://bank.example/login", "https://elsewhere.example/", "LINK_TEXT_HOST"),
+        ("https://www.paypal.com/signin", "http://192.0.2.7/", "LINK_TEXT_BRAND"),
+        ("Sign in at https://www.paypal.com/signin today", "https://elsewhere.example/", "LINK_TEXT_BRAND"),
+        ("www.pay&#8203;pal.com", "https://elsewhere.example/", "LINK_TEXT_BRAND"),
+        ("https://wiki.other.com/", "http://10.1.2.3/", ""),
+        ("https://a.other.com and https://b.another.com", "https://elsewhere.example/", ""),
         ("report.pdf", "https://elsewhere.example/", ""),
         ("Click here.", "https://elsewhere.example/", ""),
         ("www.elsewhere.com/x", "https://click.elsewhere.com/", ""),
@@ -80,5 +98,12 @@ def test_a_company_links_to_itself() -> None:
 def test_links_of_plain_text_and_pictures() -> None:
     """Addresses written out count as links; pictures from where anybody can put them count apart."""
     assert "URL_SHORTENER" in symbols(mail("see https://bit.ly/abc for all of it\r\n" + "words " * 50))
+    assert "URL_ADDRESS" in symbols(mail("see http://[2001:db8::1]/abc for all of it\r\n" + "words " * 50))
     assert "URL_PICTURE_PLACE" in symbols(page(f"{WORDS}<img src='https://i.imgur.com/x.png'>"))
     assert "LINKS_SAME" in symbols(page(WORDS + "<a href='https://elsewhere.example/1'>x</a>" * 4))
+
+
+def test_short_addresses_without_a_scheme() -> None:
+    """A short address counts without http:// too, as mail programs make a link of it; what only looks like one does not."""
+    assert "URL_SHORTENER" in symbols(mail("see bit.ly/abc for all of it\r\n" + "words " * 50))
+    assert "URL_SHORTENER" not in symbols(mail("and/or, either/or, not-bit.ly/abc, x@t.co/abc, example.org/bit.ly/abc\r\n" + "words " * 50))
