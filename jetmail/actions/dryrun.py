@@ -28,7 +28,7 @@ from jetmail.spool.content import head
 from jetmail.store.database import Connection
 from jetmail.store.directory import domains
 from jetmail.store.directory.rules import StoredRule
-from jetmail.store.traffic.messages import Content
+from jetmail.store.traffic.messages import Content, deliveries_of
 from jetmail.store.traffic.search import Criteria, LogRow
 
 MAX_ROWS = 10_000
@@ -125,8 +125,8 @@ async def _try(
             if names is not None and row.domain not in names:
                 continue
             logged = Logged(row.client_address, _address(row.sender), _address(row.recipient), _address(row.header_from), row.subject, row.size)
-            if scope == "address" and (logged.recipient is None or Address(logged.recipient.local, home).untagged.key != scope_key):
-                continue  # at an alias domain it is the same person
+            if scope == "address" and not await _is_theirs(db, row, logged.recipient, home, scope_key):
+                continue
             await reading.prepare(row, conditions)
             found = match(conditions, logged, reading.message, is_allow=is_allow)
             if found:
@@ -169,6 +169,20 @@ class _Reading:
     def message(self) -> Message | None:
         """What was prepared."""
         return self._message
+
+
+async def _is_theirs(db: IDatabase, row: LogRow, recipient: Address | None, home: str, key: str) -> bool:
+    """Whether the rules of that address were asked about this mail, as inbound.policies has it: at an alias domain it is the same person, without the
+    tag too, and so is an alias that leads to that mailbox alone."""
+    if recipient is None:
+        return False
+    own, target = Address(recipient.local, home), _address(row.target)
+    if key in (own.key, own.untagged.key):
+        return True
+    if target is None or key not in (target.key, target.untagged.key):
+        return False
+    deliveries = await db.search(deliveries_of, row.message_id)
+    return sum(each.recipient == row.recipient for each in deliveries) == 1
 
 
 def _domains(conn: Connection, scope: str, scope_key: str) -> frozenset[str]:

@@ -151,7 +151,7 @@ def _content(conn: Connection, seen: Reach, uid: str, person: str) -> messages.C
     theirs = [] if message is None else [each for each in messages.deliveries_of(conn, message.id) if seen.covers(each.domain, each.recipient)]
     if message is None or not (theirs or seen.everything):
         raise NotFoundError(f"no such message: {uid}")
-    if person and not any(person in (_folded(each.recipient), _folded(each.target)) for each in theirs):
+    if person and not any(_folded(person) in (_folded(each.recipient), _folded(each.target)) for each in theirs):
         raise NotFoundError(f"message {uid} did not come to {person}")
     if message.content_id is None:
         raise NotFoundError(f"the content of {uid} is not kept any more")

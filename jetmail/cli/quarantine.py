@@ -67,7 +67,7 @@ def register(commands: Commands) -> None:
 
 def _selection(parser: Parser) -> None:
     parser.add_argument("id", nargs="*", metavar="ID", help="deliveries by id, or messages by uid")
-    parser.add_argument("--recipient", default="", metavar="ADDRESS", help="to this address")
+    parser.add_argument("--recipient", default="", metavar="ADDRESS", help="to this address, with any tag or by an alias too")
     parser.add_argument("--sender", default="", metavar="TEXT", help="part of the sender's address, in the envelope or the header")
     parser.add_argument("--domain", default="", metavar="DOMAIN", help="whose recipient is at this domain")
     parser.add_argument("--text", default="", metavar="TEXT", help="part of sender, recipient or subject")
@@ -137,9 +137,7 @@ def _trainer(context: Context, now: float) -> quarantine.Train:
     hostname = context.config.server.hostname or host.full_hostname()
 
     def train(item: Kept) -> Awaitable[object]:
-        return training.train_stored(
-            context.db, context.actor, item.uid, False, item.recipient, now=now, store=context.spool, hostname=hostname
-        )
+        return training.train_stored(context.db, context.actor, item.uid, False, item.recipient, now=now, store=context.spool, hostname=hostname)
 
     return train
 

@@ -61,6 +61,19 @@ class DryRunTests(SynchronousTestCase):
         self.assertEqual(self.tried("account", "1", **everybody)[0], [5, 4, 2, 1])
         self.assertEqual(self.tried("address", "Ann@demo.test", **everybody)[0], [4, 2, 1], "at the alias domain too, as the chain has it")
 
+    def test_by_whose_mail_it_is(self) -> None:
+        """An address's rule is tried on what comes to its mailbox: by tag, at an alias domain, by an alias of it alone; one of a tag on it alone."""
+        conn, size = self.db.connection, {"size": {"min_size": 1}}
+        ann = {"target": "ann@demo.test", "destination": "demo.test"}
+        accept(conn, message(6, delivery("Ann+news@demo.test", "delivered"), content=None, subject="News"))
+        accept(conn, message(7, delivery("info@demo.test", "quarantined")._replace(**ann), content=Content(len(HELD), HELD), subject="Info"))
+        team = delivery("team@demo.test", "quarantined")
+        accept(conn, message(8, team._replace(**ann), team._replace(target="bob@demo.test"), content=Content(len(HELD), HELD), subject="All"))
+        self.assertEqual(self.tried("address", "ann@demo.test", **size)[0], [7, 6, 4, 2, 1])
+        self.assertEqual(self.tried("address", "ann+news@demo.test", **size)[0], [6])
+        self.assertEqual(self.tried("address", "info@demo.test", **size)[0], [7])
+        self.assertEqual(self.tried("address", "team@demo.test", **size)[0], [8, 8])
+
     def test_by_content(self) -> None:
         """Body, other fields and attachments are told of held mail; where content is gone they cannot be, unless something else already fails."""
         body = {"body": [{"match_type": "contains", "body_value": "claim your"}]}

@@ -71,6 +71,16 @@ class QuarantineTests(SynchronousTestCase):
         self.assertEqual(self.found(NOBODY), [])
         self.assertEqual(self.done(quarantine.count(self.db, OWNER, Wanted(domain="demo.test"), now=NOW)), 3)
 
+    def test_recipient_stands_for_a_mailbox(self) -> None:
+        """Looked for by recipient: mail with any tag, at an alias domain, by an alias too; of an alias for two, what goes to that one."""
+        ways = {"Zoe+news@demo.test": "Zoe+news@demo.test", "zoe+x@alias.test": "zoe+x@demo.test", "info@demo.test": "zoe@demo.test"}
+        rows = [delivery(recipient, "quarantined")._replace(target=target) for recipient, target in ways.items()]
+        rows += [delivery("info@demo.test", "quarantined")._replace(target="bob@demo.test"), delivery("azoe@demo.test", "quarantined")]
+        accept(self.conn, message(5, *rows, received=NOW + 4))
+        self.assertEqual([recipient for recipient, _ in self.found(ROOT, recipient="ZOE@demo.test")], [*ways][::-1])
+        self.assertEqual([recipient for recipient, _ in self.found(ROOT, recipient="zoe+news@demo.test")], ["Zoe+news@demo.test"])
+        self.assertEqual([recipient for recipient, _ in self.found(ROOT, recipient="info@demo.test")], ["info@demo.test"] * 2)
+
     def test_scope_follows_tag_and_alias_domain(self) -> None:
         """A person's mail is also what came to their address with a tag, or at an alias domain; not what came to somebody with a longer name."""
         domains.add(self.conn, Domain("alias.test", kind="alias", alias_of="demo.test"))

@@ -82,6 +82,18 @@ class TrainingTests(SynchronousTestCase):
         sample = training.sample(Message(self.octets.replace(b"\r\n", b"\n")), HOSTNAME)
         self.assertEqual(self.successResultOf(training.train(self.db, ANN, [sample], True, "Ann@demo.test", now=6.0)), (Learnt.KNOWN,))
 
+    def test_tagged_and_elsewhere(self) -> None:
+        """Mail to a tagged address, at an alias domain too, is its mailbox's: learnt for the person and filed in their list."""
+        domains.add(self.conn, Domain("alias.test", kind="alias", alias_of="demo.test"))
+        for number, recipient in ((2, "Ann+news@demo.test"), (3, "ann+x@alias.test")):
+            octets = mail(number, True)
+            held = delivery(recipient, "quarantined")._replace(target=recipient.replace("alias", "demo"), destination="demo.test")
+            uid = accept(self.conn, message(number, held, content=Content(len(octets), octets), size=len(octets))).uid
+            self.assertEqual(self.learnt(ROOT, False, recipient, uid), Learnt.NEW)
+        self.assertEqual({step.person for step in learning.steps(self.conn, 0)}, {"ann@demo.test"})
+        self.assertEqual(len(personal.listing(self.conn, "ann@demo.test")["allow"]), 2)
+        self.failureResultOf(self.click(ROOT, False, "bob+x@demo.test", uid), NotFoundError)
+
     def test_each_person_and_everybody(self) -> None:
         """Two people and everybody's model each learn it once."""
         self.assertEqual(self.learnt(OWNER, True, "ann@demo.test"), Learnt.NEW)

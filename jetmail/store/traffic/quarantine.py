@@ -28,10 +28,10 @@ _KEPT = "d.finished IS NULL AND d.status IN ('quarantined', 'spam')"  # word for
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is kept and meets every criterion given. `ids` of deliveries, `uids` of messages, `recipient` whole without regard to case, `sender` and
-    `text` (sender, recipient or subject) parts, `domain` exact, `older_than` seconds since it came, `score_min` and `score_max` of its message.
-    `domains` and `addresses` (case folded) are a caller's scope: mail to any of either; None of both: everybody's. `refused_for`: the domains
-    whose refused spam the caller may see, None: all."""
+    """What is kept and meets every criterion given. `ids` of deliveries, `uids` of messages, `recipient` whole in any case: as it was said,
+    with its tag off, or where it leads to. `sender` and `text` (sender, recipient or subject) parts, `domain` exact, `older_than` seconds since it
+    came, `score_min` and `score_max` of its message. `domains` and `addresses` (case folded) are a caller's scope: mail to any of either; neither:
+    everybody's. `refused_for`: the domains whose refused spam the caller may see, None: all."""
 
     ids: tuple[int, ...] = ()
     uids: tuple[str, ...] = ()
@@ -173,7 +173,7 @@ def _where(now: float, wanted: Wanted) -> tuple[str, list[Any]]:
         if given:
             add(f"{column} IN ({_marks(given)})", *given)
     if wanted.recipient:
-        add("d.recipient = ? COLLATE NOCASE", wanted.recipient)
+        add(_any_is("d.recipient", UNTAGGED, "d.target", UNTAGGED.replace("d.recipient", "d.target")), *[wanted.recipient] * 4)
     if wanted.domain:
         add("d.domain = ?", wanted.domain)
     if wanted.older_than:
@@ -192,6 +192,10 @@ def _where(now: float, wanted: Wanted) -> tuple[str, list[Any]]:
     if wanted.refused_for is not None:
         add(f"(d.status = 'quarantined' OR d.domain IN ({_marks(wanted.refused_for)}))", *wanted.refused_for)
     return " AND ".join(parts), values
+
+
+def _any_is(*expressions: str) -> str:
+    return "(" + " OR ".join(f"{expression} = ? COLLATE NOCASE" for expression in expressions) + ")"
 
 
 def _any_has(*columns: str) -> str:
