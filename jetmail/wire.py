@@ -11,24 +11,25 @@ Errors are left to it as well: `write` meets the same one a moment later and rep
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
-def send(transport: Any, octets: bytes) -> None:
-    """Write `octets` to `transport`, now if it can be."""
+def send(transport: Any, octets: bytes, later: Callable[[bytes], None] | None = None) -> None:
+    """Write `octets` to `transport`, now if it can be. `later`: how else, for what is below TLS already and must not go through it again."""
     if (
         # Twisted's own name for what waits. A transport without it (TLS, tests, a Twisted to come) takes the long way.
         getattr(transport, "_tempDataLen", 1)
         or transport.dataBuffer
-        or transport.TLS
+        or (transport.TLS and later is None)
         or not transport.connected
         or transport.disconnecting
         or (transport.producer is not None and not transport.streamingProducer)
     ):
-        transport.write(octets)
+        (later or transport.write)(octets)
         return
     sent = transport.writeSomeData(octets)
     if type(sent) is not int:  # the connection is lost
-        transport.write(octets)
+        (later or transport.write)(octets)
     elif sent < len(octets):
-        transport.write(octets[sent:])
+        (later or transport.write)(octets[sent:])

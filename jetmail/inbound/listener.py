@@ -26,6 +26,7 @@ from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Networks, Peer
 from jetmail.inbound.protocol import SmtpProtocol
 from jetmail.inbound.tls import ServerTls
+from jetmail.inbound.tlslayer import TlsLayers
 from jetmail.smtp.options import SessionOptions
 
 
@@ -55,7 +56,7 @@ class SmtpFactory:
         self.connections = connections
         self.make_receiver = make_receiver
         self.make_reference = make_reference
-        self.tls = tls
+        self.tls = None if tls is None else TlsLayers(tls, connections.clock)
         self.is_welcome = is_welcome  # before the first word, and before TLS
         self.proxies = Networks(options.proxy_from)
         self.log = Logger()

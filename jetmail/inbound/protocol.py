@@ -15,6 +15,7 @@ Attributes are slots and there are no timers or closures: an idle connection cos
 from __future__ import annotations
 
 from enum import IntEnum
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -152,7 +153,8 @@ class SmtpProtocol:
             return
         self._enter(Stage.TALK, self._factory.connections.options.idle_timeout)
         handle = self.transport.getHandle()
-        self._notice("tls_started", handle.get_protocol_version_name(), handle.get_cipher_name() or "")
+        # The names are few, and kept as long as the connection is.
+        self._notice("tls_started", intern(handle.get_protocol_version_name()), intern(handle.get_cipher_name() or ""))
         if self._session is None:
             self._greet()
 
@@ -296,7 +298,7 @@ class SmtpProtocol:
 
     def _start_tls(self) -> None:
         self._enter(Stage.HANDSHAKE, self._factory.connections.options.tls_timeout)
-        self.transport.startTLS(self._factory.tls)
+        self._factory.tls.start(self.transport)  # type: ignore[union-attr]  # asked for only where there is a certificate
 
     # The conversation.
 
