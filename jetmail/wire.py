@@ -3,9 +3,9 @@
 A transport's `write` keeps the octets, has the reactor watch for a writable socket, and takes that back when it has written: two system calls and a
 turn of the event loop for a reply of thirty octets that the socket would have taken there and then. That was a fifth of the cost of a message.
 
-`send` hands them to the socket itself where nothing stands before them, and leaves everything else to `write`: TLS, octets that still wait, a
-producer
-that is to be told when they have left, a connection that is closing, a socket that takes only a part, and any transport that is not plain TCP.
+`send` hands them to the socket itself where nothing stands before them, and leaves everything else to `write`: TLS (whose records a layer of ours
+sends the same way), octets that still wait, a producer that is to be told when they have left, a connection that is closing, a socket that takes
+only a part, and any transport that is not plain TCP.
 Errors are left to it as well: `write` meets the same one a moment later and reports it in the usual way. Raises nothing.
 """
 

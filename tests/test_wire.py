@@ -90,3 +90,13 @@ def test_any_other_transport() -> None:
     transport = StringTransport()
     send(transport, b"250 OK\r\n")
     assert transport.value() == b"250 OK\r\n"
+
+
+@pytest.mark.parametrize(("room", "state"), [(1_000, {}), (3, {}), (0, {}), (None, {}), (1_000, {"dataBuffer": b"."})])
+def test_below_tls(room: int | None, state: dict[str, Any]) -> None:
+    """Records go to the socket at once as well; what it does not take waits below TLS, and nothing is written to the layer above."""
+    transport = Plain(room, TLS=True, **state)
+    waiting: list[bytes] = []
+    send(transport, b"record", waiting.append)
+    assert transport.socket + b"".join(waiting) == b"record" and transport.written == b""
+    assert (transport.socket == b"record") == (room == 1_000 and not state)
