@@ -15,11 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from jetmail.inbound.conversation import Said
 from jetmail.inbound.peer import HTTP, Peer
 from jetmail.inbound.pending import Also
 from jetmail.inbound.principal import Principal, PrincipalKind
 from jetmail.inbound.submission import ENDED
-from jetmail.inbound.transaction import Receiver, Said
+from jetmail.inbound.transaction import Receiver
 from jetmail.interfaces import Handed, IHand, IHandIn
 from jetmail.mail.envelope import Recipient, Sender
 from jetmail.mail.reply import Reply

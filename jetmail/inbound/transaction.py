@@ -15,30 +15,25 @@ RFC 5321 3.3, 4.2; spec 10.3, 10.4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from jetmail.inbound.committing import Committing, Submitted
+from jetmail.inbound.conversation import Conversation, Said, then
 from jetmail.inbound.intake import Intake
-from jetmail.inbound.peer import HTTP, Peer
+from jetmail.inbound.peer import HTTP
 from jetmail.inbound.pending import Also, Pending
-from jetmail.inbound.principal import Login, Principal
-from jetmail.inbound.refusals import Refusals
 from jetmail.inbound.returning import Entry, Reading
-from jetmail.inbound.services import ReceiverServices
-from jetmail.inbound.submission import Submissions, opinions
+from jetmail.inbound.submission import opinions
 from jetmail.interfaces import IReceiver
 from jetmail.mail.envelope import Recipient, Sender
 from jetmail.mail.message import Message
 from jetmail.mail.reply import Reply
 from jetmail.mail.trace import Hop, received
 from jetmail.rules.chain import Answer
-from jetmail.rules.facts import Client, Facts, RecipientFacts
+from jetmail.rules.facts import Facts, RecipientFacts
 from jetmail.rules.policy import DomainState, Policy
 from jetmail.rules.settlement import Settlement, rule_for, settle
 from jetmail.rules.verdict import REASONS, Action, Opinion, Ruling, Stage, Verdict
@@ -50,42 +45,15 @@ RECIPIENT_OK = Reply(250, "2.1.5", "OK")
 GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 NO_ROOM = Reply(452, "4.3.1", "Insufficient storage, please try again later")
 AUTH_FIRST = Reply(530, "5.7.0", "Authentication required")
-TLS_FIRST = Reply(538, "5.7.11", "Encryption required for requested authentication mechanism")
 SEQUENCE = Reply(503, "5.5.1", "Bad sequence of commands")
 HIDDEN = frozenset({b"bcc", b"resent-bcc"})  # a program that hands a message in is no mail program that would have taken them out
 
-_PRESENT = frozenset((tuple, Message, Reply))
-
-Said = Reply | Deferred[Reply]
-T = TypeVar("T")
-
-_log = Logger()
-
-
-def then(value: T | Deferred[T], fn: Callable[..., Any], *args: Any) -> Any:
-    """Go on at once with what is there, later with what is to come: no Deferred where nobody waits."""
-    # Deferred is an abstract base class, and asking isinstance of one is a call into Python: so the types of what is mostly there come first.
-    if type(value) in _PRESENT or not isinstance(value, Deferred):
-        return fn(value, *args)
-    return value.addCallback(fn, *args)
-
 
 @implementer(IReceiver)
-class Receiver:
+class Receiver(Conversation):
     """One session's receiving side. `services` are shared by all sessions, `peer` is this one's other end."""
 
-    __slots__ = ("_at_connect", "_cipher", "_client", "_is_extended", "_pending", "_principal", "_refusals", "_services", "_signing_in")
-
-    def __init__(self, services: ReceiverServices, peer: Peer) -> None:
-        self._services = services
-        self._client = Client(peer.address, peer.port, peer.listener, peer.kind)
-        self._refusals = Refusals(services)
-        self._is_extended = True
-        self._cipher = ""
-        self._at_connect: Answer = ()
-        self._pending: Pending | None = None
-        self._principal: Principal | None = None
-        self._signing_in: Deferred[Login] | None = None
+    __slots__ = ()
 
     # the session's questions
 
@@ -127,32 +95,12 @@ class Receiver:
         """CONTENT, JUDGEMENT, commit, reply."""
         return self._answered(self._finish)
 
-    def abort(self, refusal: Reply | None = None) -> None:
-        """The transaction is over without content."""
-        pending, self._pending = self._pending, None
-        if pending is not None and not pending.is_over:
-            pending.drop()
-            self._refusals.without_content(self._client, pending, refusal)
-
-    def auth(self, mechanism: str, username: str, password: str) -> Said:
-        """Whoever ILogin knows may submit."""
-        return self._answered(self._log_in, username, password)
-
-    def admit(self, principal: Principal) -> None:
-        """Somebody whose sign-in was proved elsewhere."""
-        self._principal = principal
-        self._client = self._client._replace(user=principal.id)
-
     def conclude(self, is_plain: bool, also: Also | None) -> None:
         """Before `end`: the content has turned out to be 7-bit, and something is to be written by the transaction that accepts it."""
         if (pending := self._pending) is not None:
             pending.also = also
             if is_plain:
                 pending.sender = pending.sender._replace(body="7BIT")
-
-    def idle(self) -> Reply | None:
-        """421 when the login counts no more."""
-        return self._ended()
 
     def tls_started(self, version: str, cipher: str) -> None:
         """RFC 3207 4.2: what was said before counts for nothing."""
@@ -370,73 +318,6 @@ class Receiver:
             sender = Sender(None, sender.size, sender.body, sender.smtputf8)
         committing = Committing(services, pending.uid, client, sender, facts.time, message, intake, submitted, pending.reading)
         return committing.start(received(hop), facts.recipients, settlement, said, tuple(pending.refused))
-
-    # AUTH
-
-    def _log_in(self, username: str, password: str) -> Said:
-        if not self._client.tls:
-            return TLS_FIRST
-        answer = self._services.login.authenticate(username, password, self._client.address)
-        if isinstance(answer, Deferred):
-            self._signing_in = answer
-        said: Said = then(answer, self._logged_in, username)
-        return said
-
-    def _logged_in(self, login: Login, username: str) -> Reply:
-        self._signing_in = None
-        if login.principal is not None and self._services.submissions is not None:
-            self.admit(login.principal)
-        outcome = "ok" if login.principal is not None else "failed"
-        _log.info("login {outcome}", outcome=outcome, client=self._client.address, username=username[:100], why=login.why)
-        return login.reply
-
-    @property
-    def _submissions(self) -> Submissions:
-        submissions = self._services.submissions
-        assert submissions is not None, "nobody signs in without it"
-        return submissions
-
-    def _ended(self) -> Reply | None:
-        """421 to who has signed in and may not stay."""
-        return None if self._principal is None else self._submissions.ended(self._principal, self._client.address)
-
-    def _refused_at_mail(self, principal: Principal, sender: Sender) -> Reply | None:
-        if (ended := self._ended()) is not None:
-            return ended
-        ruling = self._submissions.at_mail(principal, sender, self._services.clock.seconds())
-        if ruling is None:
-            return None
-        self._refusals.at_connection(self._client, ruling, "mail", str(sender))
-        return ruling.public_reply
-
-    # faults
-
-    def _answered(self, fn: Callable[..., Said], *args: Any) -> Said:
-        try:
-            said = fn(*args)
-        except Exception:
-            return self._fault(Failure())
-        if type(said) is not Reply and isinstance(said, Deferred):
-            said.addErrback(self._fault)
-        return said
-
-    def _fault(self, failure: Failure) -> Any:
-        pending = self._pending
-        if failure.check(CancelledError) or (pending is not None and pending.is_over):
-            self.abort()
-            return failure if failure.check(CancelledError) else REASONS["fault"].reply
-        reference = pending.uid if pending is not None else self._services.make_uid()
-        self._services.on_refused("fault")
-        _log.failure("transaction failed, answered 451 with ref {uid}", failure=failure, uid=reference, client=self._client.address)
-        if pending is not None and pending.intake is not None:
-            pending.drop()
-            self._pending = None
-        return fault_reply(reference)
-
-
-def fault_reply(reference: str) -> Reply:
-    """All a stranger hears of a fault of ours."""
-    return Reply(451, "4.3.0", f"Temporary failure here, please try again later (ref {reference})")
 
 
 def _goes_on(ruling: Ruling) -> bool:
