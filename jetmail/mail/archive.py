@@ -2,46 +2,54 @@
 
 Promises: never raises; reads at most MAX_MEMBERS names of an archive, unpacks at most MAX_UNPACKED octets in all and MAX_DEPTH archives deep, so
 that a
-bomb costs what a small archive costs; what was beyond a bound is named in `flaws`. Zip, gzip and tar are looked into, of RAR 4 and 5, CAB and 7z the
-names are read.
+bomb costs what a small archive costs; what was beyond a bound is named in `flaws`. Zip, gzip, bzip2, xz, tar and TNEF are looked into, of RAR 4 and
+5, CAB and 7z the names are read. Of a zip with more members the names that run are read all the same.
 """
 
 from __future__ import annotations
 
+import bz2
 import lzma
 import struct
 import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jetmail.mail import filetype, sevenzip
+from jetmail.mail import document, filetype, sevenzip
 from jetmail.mail.filetype import Kind
 
 MAX_MEMBERS = 500
+MAX_NAMES = 20_000  # of a zip: past MAX_MEMBERS only for the names
+MAX_LATE = 20  # names that run, found there
+MAX_SLOW = 2 << 20  # octets that are unpacked of what takes ten times as long as gzip
+MAX_DICTIONARY = 80 << 20  # octets xz may ask for: its strongest preset takes 65 MiB
 MAX_BLOCKS = 2_000  # headers of any kind in one archive
 MAX_DEPTH = 3
 MAX_UNPACKED = 8 << 20
 MAX_RATIO = 200  # unpacked to packed; text compresses to a tenth, pages of zeros to a thousandth
 BOMB_SIZE = 50 << 20  # below this a ratio harms nobody
 PEEK = 40_000  # octets of a member that tell its kind
+_RUNS = frozenset({"program", "script", "shortcut", "disk-image"})
 _END = struct.Struct("<4s4H2LH")
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
 _LOCAL = struct.Struct("<4s2B4HL2L2H")
 
 
 class Member(NamedTuple):
-    """One file in an archive. `depth` 1 lies in the attachment itself. `kind` is by content where it could be looked at."""
+    """One file in an archive. `depth` 1 lies in the attachment itself. `kind` is by content where it could be looked at, and so are `traits` of a
+    document (mail.document)."""
 
     name: str
     size: int
     depth: int
     locked: bool
     kind: Kind
+    traits: frozenset[str] = frozenset()
 
     @property
     def extension(self) -> str:
         """Lower-case, without the dot; '' when there is none."""
-        stem, dot, extension = self.name.replace("\\", "/").rpartition("/")[2].rpartition(".")
+        stem, dot, extension = self.name.replace("\\", "/").rpartition("/")[2].rstrip(". ").rpartition(".")
         return extension.strip().lower() if dot and stem else ""
 
 
@@ -70,6 +78,10 @@ class _Looking:
             self.flaws.add("locked")
         if len(self.members) >= MAX_MEMBERS:
             self.flaws.add("members")
+            if len(self.members) < MAX_MEMBERS + MAX_LATE:
+                late = Member(name[-255:], size, depth, locked, kind)
+                if filetype.family_of(late.extension) in _RUNS:
+                    self.members.append(late)
             return False
         self.members.append(Member(name[-255:], size, depth, locked, kind))
         return True
@@ -117,8 +129,19 @@ def _inside(looking: _Looking, name: str, size: int, depth: int, packed: int, he
     kind = filetype.kind_of(head)
     if size > BOMB_SIZE and size > MAX_RATIO * max(packed, 1):
         looking.flaws.add("bomb")
-    if looking.add(name, size, depth, False, kind) and kind.family == "archive" and whole is not None:
+    place = len(looking.members)
+    if not looking.add(name, size, depth, False, kind):
+        return
+    traits: set[str] = set()
+    if kind.name == "ole2":
+        kind, traits = document.of_ole(whole or head)
+    elif kind.family == "archive" and whole is not None:
         _look(looking, whole, kind, depth + 1)
+        if kind.name == "zip":
+            kind, traits = document.of_names(kind, {member.name for member in looking.members[place + 1 :] if member.depth == depth + 1})
+            if kind.family != "archive":
+                del looking.members[place + 1 :]  # what a document is made of is none of the files somebody packed
+    looking.members[place] = looking.members[place]._replace(kind=kind, traits=frozenset(traits))
 
 
 def _zip(looking: _Looking, octets: bytes, depth: int) -> None:
@@ -130,7 +153,7 @@ def _zip(looking: _Looking, octets: bytes, depth: int) -> None:
     shift = end - size - start  # something may stand before the archive (a self-extractor)
     position = start + shift if shift >= 0 else start
     total = 0
-    for _ in range(min(count, MAX_MEMBERS + 1)):
+    for _ in range(min(count, MAX_NAMES)):
         if octets[position : position + 4] != b"PK\x01\x02":
             looking.flaws.add("broken")
             return
@@ -143,14 +166,11 @@ def _zip(looking: _Looking, octets: bytes, depth: int) -> None:
         total += unpacked
         if name.endswith("/"):
             continue
-        if flags & 1:
-            if not looking.add(name, unpacked, depth, True, filetype.UNKNOWN):
-                return
+        if flags & 1 or len(looking.members) >= MAX_MEMBERS:
+            looking.add(name, unpacked, depth, bool(flags & 1), filetype.UNKNOWN)
             continue
         head, whole = _unpacked(looking, octets, local + max(shift, 0), method, packed, unpacked, name)
         _inside(looking, name, unpacked, depth, packed, head, whole)
-        if "members" in looking.flaws:
-            return
     if total > BOMB_SIZE and total > MAX_RATIO * len(octets):
         looking.flaws.add("bomb")
 
@@ -162,7 +182,7 @@ def _unpacked(looking: _Looking, octets: bytes, local: int, method: int, packed:
     if fields[0] != b"PK\x03\x04":
         looking.flaws.add("broken")
         return b"", None
-    wants = filetype.family_of(name.rpartition(".")[2].lower()) in ("archive", "")
+    wants = filetype.family_of(name.rpartition(".")[2].lower()) in ("archive", "document", "")
     limit = min(looking.left, max(unpacked, PEEK) if wants else PEEK)
     data = octets[start : start + min(packed, limit + 1_024)]  # members may lie about their size, and lie over one another
     if method == 0:
@@ -185,7 +205,55 @@ def _gzip(looking: _Looking, octets: bytes, depth: int) -> None:
         name = octets[place : octets.find(b"\0", place, place + 300)].decode("latin-1") if octets.find(b"\0", place, place + 300) > 0 else ""
     if len(head) >= limit and len(head) > MAX_RATIO * len(octets):
         looking.flaws.add("bomb")
-    _inside(looking, name, len(head), depth, len(octets), head[:PEEK], head)
+    _single(looking, name, depth, len(octets), head)
+
+
+def _bzip2(looking: _Looking, octets: bytes, depth: int) -> None:
+    try:
+        head = bz2.BZ2Decompressor().decompress(octets, max(1, min(looking.left, MAX_SLOW)))
+    except OSError:
+        raise ValueError("no bzip2") from None
+    looking.left = max(0, looking.left - len(head))
+    _single(looking, "", depth, len(octets), head)
+
+
+def _xz(looking: _Looking, octets: bytes, depth: int) -> None:
+    head = lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_DICTIONARY).decompress(octets, max(1, min(looking.left, MAX_SLOW)))
+    looking.left = max(0, looking.left - len(head))
+    _single(looking, "", depth, len(octets), head)
+
+
+def _single(looking: _Looking, name: str, depth: int, packed: int, head: bytes) -> None:
+    """What a packer of one file held. A tar in it is the same archive and none within it: what is in it lies as deep."""
+    kind = filetype.kind_of(head)
+    if kind.name == "tar":
+        _look(looking, head, kind, depth)
+    else:
+        _inside(looking, name, len(head), depth, packed, head[:PEEK], head)
+
+
+def _tnef(looking: _Looking, octets: bytes, depth: int) -> None:
+    """MS-OXTNEF 2.1.3: attributes one after the other. Of an attached file its data come before its title, or behind it."""
+    position, title, data = 6, "", b""
+    for _ in range(MAX_BLOCKS):
+        if position + 9 > len(octets):
+            break
+        attribute, size = struct.unpack_from("<LL", octets, position + 1)
+        value = octets[position + 9 : position + 9 + size]
+        position += 11 + size
+        if attribute == 0x00069002:  # attAttachRendData: the next file begins
+            _attached(looking, title, data, depth)
+            title, data = "", b""
+        elif attribute == 0x00018010:
+            title = value.partition(b"\0")[0].decode("latin-1")
+        elif attribute == 0x0006800F:
+            data = value
+    _attached(looking, title, data, depth)
+
+
+def _attached(looking: _Looking, title: str, data: bytes, depth: int) -> None:
+    if title or data:
+        _inside(looking, title, len(data), depth, len(data), data[:PEEK], data)
 
 
 def _tar(looking: _Looking, octets: bytes, depth: int) -> None:
@@ -307,4 +375,5 @@ def _seven_zip(looking: _Looking, octets: bytes, depth: int) -> None:
             return
 
 
-_READERS = {"zip": _zip, "ooxml": _zip, "odf": _zip, "gzip": _gzip, "tar": _tar, "rar": _rar, "rar5": _rar5, "cab": _cab, "7z": _seven_zip}
+_READERS = {"zip": _zip, "ooxml": _zip, "odf": _zip, "gzip": _gzip, "tar": _tar, "rar": _rar, "rar5": _rar5, "cab": _cab, "7z": _seven_zip,
+            "bzip2": _bzip2, "xz": _xz, "tnef": _tnef}  # fmt: skip

@@ -100,6 +100,21 @@ def _word(encoding: str, content: str) -> bytes:
     return from_base64(octets) if encoding in "bB" else _Q.sub(lambda found: bytes((int(found[1], 16),)), octets.replace(b"_", b" "))
 
 
+def from_uuencode(octets: bytes) -> bytes:
+    """What uuencode made, from its begin line or the line after it; lines that are none are left out."""
+    pieces = []
+    for line in octets.split(b"\n"):
+        if line[:6] == b"begin " or not line.strip():
+            continue
+        if line[:3] == b"end":
+            break
+        try:
+            pieces.append(binascii.a2b_uu(line.rstrip(b"\r")))
+        except binascii.Error:
+            continue
+    return b"".join(pieces)
+
+
 def from_base64(octets: bytes) -> bytes:
     """Base64 with its garbage ignored and its padding repaired; a lone last character is dropped."""
     try:

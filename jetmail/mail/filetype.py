@@ -45,6 +45,7 @@ _SIGNATURES: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"!<arch>\n", Kind("deb", "program")),
     (0, b"\xed\xab\xee\xdb", Kind("rpm", "program")),
     (0, b"xar!", Kind("xar", "program")),
+    (0, b"\x78\x9f\x3e\x22", Kind("tnef", "mail")),
     (0, b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0", Kind("lnk", "shortcut")),
     (0, b"[InternetShortcut]", Kind("url", "shortcut")),
     (0, b"[Desktop Entry]", Kind("desktop", "shortcut")),

@@ -12,11 +12,11 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass
-from email import message_from_bytes
+from email import message_from_string
 from email.message import Message as Fields
 from email.policy import compat32
 
-from jetmail.mail import encoded
+from jetmail.mail import encoded, filetype
 from jetmail.mail.markup import Page, read_page
 
 MAX_PARTS = 500
@@ -32,6 +32,7 @@ _PLAIN_VALUE = re.compile(
     r"[A-Za-z0-9!#$&^_.+-]{1,80}(?:/[A-Za-z0-9!#$&^_.+-]{1,80})?(?:[ \t]*;[ \t]*[A-Za-z0-9-]{1,40}=(?:\"[^\"\\]*\"|[^\s;\"()*\\=?]+))*[ \t]*;?"
 )
 _PLAIN_PARAMETER = re.compile(r";[ \t]*([A-Za-z0-9-]{1,40})=(?:\"([^\"\\]*)\"|([^\s;\"]+))")
+_UUENCODED = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,200})\r?\n(?=[!-M][ -`]{4,80}\r?\n)", re.MULTILINE)
 _HEAD_END = re.compile(rb"\A\r?\n|\n\r?\n")
 _WORD = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}")
 
@@ -52,8 +53,8 @@ class Part:
 
     @property
     def extension(self) -> str:
-        """Lower-case, without the dot; '' when there is none."""
-        stem, dot, extension = self.file_name.rpartition(".")
+        """Lower-case, without the dot; '' when there is none. Dots and blanks at the end fall off a name where most people save it."""
+        stem, dot, extension = self.file_name.rstrip(". ").rpartition(".")
         return extension.strip().lower() if dot and stem else ""
 
     @property
@@ -70,6 +71,8 @@ class Part:
             return encoded.from_base64(raw)[:limit]
         if self.encoding == "quoted-printable":
             return binascii.a2b_qp(raw)[:limit]
+        if self.encoding in ("x-uuencode", "uuencode", "x-uue", "uue"):
+            return encoded.from_uuencode(raw)[:limit]
         return raw[:limit]
 
 
@@ -135,6 +138,13 @@ def _read(walk: _Walk, start: int, end: int, depth: int, default: str) -> None:
     disposition = _field(fields, "content-disposition").partition(";")[0].strip().lower()[:40]
     charset = _parameter(fields, "charset", "content-type")[:40]
     walk.parts.append(Part(content_type, disposition, _file_name(fields), charset, encoding, depth, body, end))
+    if (
+        content_type == "text/plain"
+        and disposition != "attachment"
+        and encoding in ("", "7bit", "8bit", "binary")
+        and walk.octets.find(b"\nbegin ", max(0, body - 1), end) >= 0
+    ):
+        _read_uuencoded(walk, body, end, depth)
     if depth < MAX_DEPTH and content_type == "message/rfc822" and encoding not in ("base64", "quoted-printable"):
         _read(walk, body, end, depth + 1, "text/plain")  # an attached message is an attachment, and so is what is in it
 
@@ -190,6 +200,16 @@ def _read_parts(walk: _Walk, start: int, end: int, depth: int, boundary: str, de
         _read(walk, part, end, depth + 1, default)
 
 
+def _read_uuencoded(walk: _Walk, start: int, end: int, depth: int) -> None:
+    """Files written into a text as people did before MIME, which some mail programs still show as attachments."""
+    while len(walk.parts) < MAX_PARTS and (found := _UUENCODED.search(walk.octets, start, end)) is not None:
+        stop = walk.octets.find(b"\nend", found.end() - 1, end)
+        stop = end if stop < 0 else stop
+        name = _bare_name(encoded.decode(found[1]))
+        walk.parts.append(Part("application/octet-stream", "attachment", name, "", "x-uuencode", depth, found.start(), stop))
+        start = max(stop, found.end())
+
+
 class _Plain:
     """MIME fields as nearly every part has them, read in a tenth of the time: nothing quoted within quotes, encoded, continued or commented."""
 
@@ -236,9 +256,17 @@ def _fields(header: bytes) -> Fields | _Plain:
     if (plain := _plain(kept)) is not None:
         return plain
     try:
-        return message_from_bytes(b"\n".join(kept) + b"\n\n", policy=compat32)
+        return message_from_string(_text_of(b"\n".join(kept)) + "\n\n", policy=compat32)
     except Exception:  # the parser's own faults on hostile input (RecursionError, IndexError, ...): a part without fields
         return Fields(policy=compat32)
+
+
+def _text_of(octets: bytes) -> str:
+    """8-bit octets as the text they most likely are: the standard library makes question marks of them, also in the name of a file."""
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
 
 
 def _field(fields: Fields | _Plain, name: str) -> str:
@@ -267,11 +295,21 @@ def _parameter(fields: Fields | _Plain, name: str, header: str) -> str:
 
 
 def _file_name(fields: Fields | _Plain) -> str:
-    name = _parameter(fields, "filename", "content-disposition") or _parameter(fields, "name", "content-type")
-    if not name:
-        return ""
-    raw = encoded.decode(name.encode("utf-8", "surrogateescape"))
-    return raw.replace("\\", "/").rpartition("/")[2].strip()[-MAX_FILE_NAME:]
+    said, other = (_decoded_name(_parameter(fields, *of)) for of in (("filename", "content-disposition"), ("name", "content-type")))
+    # Mail programs differ in which of two names they save a file by: the one that would run is the one to know.
+    return other if not said or (other and _runs(other) and not _runs(said)) else said
+
+
+def _decoded_name(name: str) -> str:
+    return _bare_name(encoded.decode(name.encode("utf-8", "surrogateescape"))) if name else ""
+
+
+def _bare_name(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2].strip()[-MAX_FILE_NAME:]
+
+
+def _runs(name: str) -> bool:
+    return filetype.family_of(name.rstrip(". ").rpartition(".")[2].lower()) in ("program", "script", "shortcut")
 
 
 def _text(octets: bytes, parts: list[Part]) -> tuple[str, tuple[tuple[Part, Page], ...]]:

@@ -7,19 +7,21 @@ Bounded: MAX_FILES files, MAX_FILE octets of each, MAX_IN_ALL of all; what was n
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 
-from jetmail.mail import archive, encoded, filetype
+from jetmail.mail import archive, document, encoded, filetype
 from jetmail.mail.archive import Listing
 from jetmail.mail.filetype import Kind
 from jetmail.mail.markup import read_page
 from jetmail.mail.message import Message
-from jetmail.mail.mime import Part
+from jetmail.mail.mime import Part, parse_structure
 
 MAX_FILES = 100
 MAX_FILE = 8 << 20
 MAX_IN_ALL = 24 << 20
+MAX_MESSAGES = 2  # attached messages within one another that are opened as files
 SAMPLE = 1 << 20
 MAX_PAGE = 256 * 1024
 
@@ -29,20 +31,6 @@ _SHOWN = frozenset(
     application/pgp-signature application/pkcs7-signature application/x-pkcs7-signature
     """.split()
 )
-_PDF_NAME = re.compile(rb"#([0-9a-fA-F]{2})")
-_PDF_MARKS = {
-    b"JavaScript": "script",
-    b"JS": "script",
-    b"Launch": "launch",
-    b"Encrypt": "locked",
-    b"EmbeddedFile": "embedded",
-    b"RichMedia": "embedded",
-    b"OpenAction": "opens",
-    b"AA": "opens",
-    b"SubmitForm": "form",
-}
-_PDF_MARK = re.compile(rb"/(%s)(?![^\s/<>\[\]()])" % b"|".join(_PDF_MARKS))
-MAX_MARKS = 10_000
 _RTF_OBJECT = re.compile(rb"\\obj(?:data|update|autlink|link|class)\b|\\ddeauto|\\object\b", re.IGNORECASE)
 _RELATION = re.compile(rb"<Relationship\b[^>]{0,1000}>", re.IGNORECASE)
 _FETCHED = re.compile(rb"attachedTemplate|oleObject|/frame", re.IGNORECASE)
@@ -51,25 +39,6 @@ _CODE = re.compile(r"\b(?:atob|unescape|eval|fromCharCode|document\.write|decode
 _MOVES = re.compile(r"(?:location(?:\.href|\.replace|\.assign)?\s*[=(]|window\.open\s*\(|http-equiv\s*=\s*[\"']?refresh)", re.IGNORECASE)
 _LONG_LITERAL = re.compile(r"[A-Za-z0-9+/=%\\]{2000}")
 _SVG_CODE = re.compile(r"<script\b|\bon(?:load|click|error)\s*=|<foreignObject\b|href\s*=\s*[\"']\s*javascript:", re.IGNORECASE)
-
-
-def _wide(text: str) -> bytes:
-    return text.encode("utf-16-le")
-
-
-_OLE_MARKS = (
-    (_wide("_VBA_PROJECT"), "macro"),
-    (_wide("VBA"), "macro"),
-    (_wide("Macros"), "macro"),
-    (b"Attribut\0e VB_", "macro"),
-    (_wide("EncryptedPackage"), "locked"),
-    (_wide("Equation Native"), "object"),
-    (_wide("Ole10Native"), "object"),
-)
-# A sheet of a workbook whose cells are a program: macros of Excel 4, which need no VBA. BIFF 8, BoundSheet8: size, where it is, visible or not,
-# kind 1, length and form of its name.
-_MACRO_SHEET = re.compile(rb"\x85\0[\x08-\x48]\0.{4}[\0-\x02]\x01[\x01-\x1f][\0\x01]", re.DOTALL)
-_OLE_PROGRAM = (_wide("\u4840"), b"Installation Database", b"Windows Installer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,35 +60,61 @@ class File:
 
 def read_files(message: Message) -> tuple[File, ...]:
     """See the module."""
-    octets: bytes | None = None
-    found: list[File] = []
-    left = MAX_IN_ALL
-    for part in message.structure.parts:
-        if len(found) >= MAX_FILES:
-            break
-        if part.disposition != "attachment" and not part.file_name and part.content_type in _SHOWN:
-            continue
-        if octets is None:
-            octets = message.whole()
-        data = part.decoded(octets, min(MAX_FILE, max(left, filetype.HEAD)))
-        left -= len(data)
-        found.append(_file(part, data))
-    return tuple(found)
+    reading = _Reading()
+    reading.add(message.structure.parts, message.whole, 0)
+    return tuple(reading.found)
+
+
+class _Reading:
+    """The files found, and what may still be looked at."""
+
+    __slots__ = ("found", "left")
+
+    def __init__(self) -> None:
+        self.found: list[File] = []
+        self.left = MAX_IN_ALL
+
+    def add(self, parts: Iterable[Part], whole: Callable[[], bytes], depth: int) -> None:
+        octets: bytes | None = None
+        for part in parts:
+            if len(self.found) >= MAX_FILES:
+                return
+            if part.disposition != "attachment" and not part.file_name and part.content_type in _SHOWN and not _is_packed_message(part):
+                continue
+            if octets is None:
+                octets = whole()
+            data = part.decoded(octets, min(MAX_FILE, max(self.left, filetype.HEAD)))
+            self.left -= len(data)
+            file = _file(part, data)
+            self.found.append(file)
+            is_message = part.extension == "eml" or file.kind.family == "mail" or part.content_type == "message/rfc822"
+            if is_message and depth < MAX_MESSAGES and (part.content_type != "message/rfc822" or _is_packed_message(part)):
+                # Of one attached as RFC 2046 5.2.1 has it the parts are among the parts already.
+                self.add(parse_structure(data).parts, partial(bytes, data), depth + 1)
+
+
+def _is_packed_message(part: Part) -> bool:
+    """A message in base64, which RFC 2046 5.2.1 forbids and mail programs open all the same."""
+    return part.content_type == "message/rfc822" and part.encoding in ("base64", "quoted-printable")
 
 
 def _file(part: Part, data: bytes) -> File:
     kind = filetype.kind_of(data)
     traits: set[str] = set()
     listing = Listing()
-    if kind.name == "zip" or kind.family == "archive":
+    if kind.family == "archive" or kind.name == "tnef":
         listing = archive.listing(data, kind)
         traits |= listing.flaws
         if kind.name == "zip":
-            kind = _zipped(kind, listing, data, traits)
+            kind, held = document.of_names(kind, {member.name for member in listing.members if member.depth == 1})
+            traits |= held
+            if kind.name == "ooxml" and _fetches(data):
+                traits.add("remote")
     elif kind.name == "ole2":
-        kind = _ole(kind, data[: 4 * SAMPLE], traits)
+        kind, held = document.of_ole(data)
+        traits |= held
     elif kind.name == "pdf":
-        _pdf(data[: 4 * SAMPLE], traits)
+        traits |= document.of_pdf(data)
     elif kind.name == "rtf":
         if _RTF_OBJECT.search(data[:SAMPLE]):
             traits.add("object")
@@ -128,41 +123,10 @@ def _file(part: Part, data: bytes) -> File:
     return File(part, kind, frozenset(traits), listing)
 
 
-def _zipped(kind: Kind, listing: Listing, data: bytes, traits: set[str]) -> Kind:
-    names = {member.name for member in listing.members if member.depth == 1}
-    if "[Content_Types].xml" in names:
-        lowered = [name.lower() for name in names]
-        if any(name.endswith("vbaproject.bin") for name in lowered) or any("/macrosheets/" in name for name in lowered):
-            traits.add("macro")
-        if any("/embeddings/" in name and name.endswith((".bin", ".exe")) for name in lowered) or any("/activex/" in name for name in lowered):
-            traits.add("object")
-        for _, body in archive.contents(data, (".rels",), 20):
-            if any(_FETCHED.search(each) and _AWAY.search(each) for each in _RELATION.findall(body)[:200]):
-                traits.add("remote")
-        return filetype.OOXML
-    if "AndroidManifest.xml" in names:
-        return filetype.APK
-    if "META-INF/MANIFEST.MF" in names and any(name.endswith(".class") for name in names):
-        return filetype.JAR
-    if "mimetype" in names and "content.xml" in names:
-        if any(name.startswith(("Basic/", "Scripts/")) for name in names):
-            traits.add("macro")
-        return filetype.ODF
-    return kind
-
-
-def _ole(kind: Kind, data: bytes, traits: set[str]) -> Kind:
-    traits |= {trait for mark, trait in _OLE_MARKS if mark in data}
-    if _wide("Workbook") in data and _MACRO_SHEET.search(data):
-        traits.add("macro")
-    return Kind("msi", "program") if any(mark in data for mark in _OLE_PROGRAM) and "macro" not in traits else kind
-
-
-def _pdf(data: bytes, traits: set[str]) -> None:
-    if b"#" in data:
-        data = _PDF_NAME.sub(lambda found: bytes((int(found[1], 16),)), data)
-    for found in islice(_PDF_MARK.finditer(data), MAX_MARKS):
-        traits.add(_PDF_MARKS[found[1]])
+def _fetches(data: bytes) -> bool:
+    """Whether a relation of a document leads to a template or an object elsewhere."""
+    relations = (_RELATION.findall(body)[:200] for _, body in archive.contents(data, (".rels",), 20))
+    return any(_FETCHED.search(each) and _AWAY.search(each) for found in relations for each in found)
 
 
 def _page(kind: Kind, data: bytes, part: Part, traits: set[str]) -> None:

@@ -54,10 +54,10 @@ def _faults(wanted: AttachmentPolicy, file: File) -> Iterator[str]:
         yield f"extension {extension}"
     if wanted.locked and "locked" in file.traits:
         yield "locked"
-    if wanted.archives and file.kind.family == "archive":
+    if wanted.archives and (file.kind.family == "archive" or file.kind.name == "tnef"):
         for member in file.listing.members:
             inner = {member.kind.family, filetype.family_of(member.extension)} | (
-                {"macro"} if member.extension in filetype.MACRO_EXTENSIONS else set()
+                {"macro"} if "macro" in member.traits or member.extension in filetype.MACRO_EXTENSIONS else set()
             )
             if inner & wanted.types:
                 yield f"{member.name[:150]} within: {min(inner & wanted.types)}"

@@ -22,6 +22,13 @@ _SAFE_LOOKING = frozenset({"document", "picture", "sound", "video", "text", "pag
 _RUNS = frozenset({"program", "script", "shortcut"})
 _PADDED = re.compile(r"\S\s{6,}\.?\w{1,5}$|[._-]{8,}")
 _RARE = frozenset({"ace", "arj", "lha", "cab", "compress", "lzip", "zstd", "xz", "bzip2"})
+_OF_FLAW = (
+    ("locked", "ARCHIVE_LOCKED"),
+    ("depth", "ARCHIVE_DEEP"),
+    ("bomb", "ARCHIVE_BOMB"),
+    ("members", "ARCHIVE_MANY"),
+    ("broken", "ARCHIVE_BROKEN"),
+)
 _MIME_FAMILIES = {"image": "picture", "audio": "sound", "video": "video"}
 
 
@@ -60,6 +67,9 @@ class Attachments(ContentRule):
         ("PDF_EMBEDDED", 1.0, "An attached PDF holds other files."),
         ("ARCHIVE_PROGRAM", 6.0, "There is a program in an attached archive."),
         ("ARCHIVE_SCRIPT", 5.0, "There is a script or a shortcut in an attached archive."),
+        ("ARCHIVE_MACRO", 3.0, "A document in an attached archive holds a program."),
+        ("ARCHIVE_DISK_IMAGE", 3.5, "There is a disk image in an attached archive."),
+        ("ARCHIVE_MANY", 0.5, "An attached archive holds more files than are looked at."),
         ("ARCHIVE_DOUBLE_EXTENSION", 3.0, "A file in an attached archive hides its real extension behind another."),
         ("ARCHIVE_PAGE", 2.0, "There is a web page in an attached archive."),
         ("ARCHIVE_LOCKED", 1.8, "An attached archive needs a password, so that nobody can look into it."),
@@ -96,7 +106,8 @@ class Attachments(ContentRule):
 
     def _kind(self, notes: Notes, file: File) -> None:
         kind, named = file.kind, filetype.family_of(file.part.extension)
-        family = kind.family if kind.family not in ("unknown", "text") else named or kind.family
+        says_nothing = kind.family in ("unknown", "text") or (kind.family == "page" and named == "script")  # .hta: a page that runs
+        family = named or kind.family if says_nothing else kind.family
         detail = f"{file.name[:80]} ({kind.name})"
         if family == "program" or named == "program":
             notes.add("ATTACHMENT_PROGRAM", detail)
@@ -145,10 +156,10 @@ class Attachments(ContentRule):
                 notes.add("ATTACHMENT_PAGE_TRAP", f"{name}: {', '.join(sorted(traits))}")
 
     def _archive(self, notes: Notes, file: File) -> None:
-        if file.kind.family != "archive":
+        if file.kind.family != "archive" and file.kind.name != "tnef":
             return
         traits, name = file.traits, file.name[:100]
-        for flaw, word in (("locked", "ARCHIVE_LOCKED"), ("depth", "ARCHIVE_DEEP"), ("bomb", "ARCHIVE_BOMB"), ("broken", "ARCHIVE_BROKEN")):
+        for flaw, word in _OF_FLAW:
             if flaw in traits:
                 notes.add(word, name)
         for member in file.listing.members:
@@ -158,6 +169,10 @@ class Attachments(ContentRule):
                 notes.add("ARCHIVE_PROGRAM", detail)
             elif member.kind.family == "shortcut" or named == "shortcut" or (named == "script" and _runs_by_name(member.extension)):
                 notes.add("ARCHIVE_SCRIPT", detail)
+            elif "disk-image" in (member.kind.family, named):
+                notes.add("ARCHIVE_DISK_IMAGE", detail)
+            elif "macro" in member.traits or member.extension in filetype.MACRO_EXTENSIONS:
+                notes.add("ARCHIVE_MACRO", detail)
             elif named == "page" and len(file.listing.members) <= 3:
                 notes.add("ARCHIVE_PAGE", detail)
             if has_double_extension(member.name):
@@ -168,7 +183,7 @@ class Attachments(ContentRule):
 
 def has_double_extension(name: str) -> bool:
     """invoice.pdf.exe: what runs, after an extension that does not."""
-    parts = name.rpartition("/")[2].lower().rsplit(".", 2)
+    parts = name.rpartition("/")[2].rstrip(". ").lower().rsplit(".", 2)
     if len(parts) < 3:
         return False
     last, before = filetype.family_of(parts[2].strip()), filetype.family_of(parts[1].strip())

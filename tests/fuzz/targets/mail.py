@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import binascii
+import bz2
+import lzma
 import re
+import zlib
 
 from jetmail.actions import preview
-from jetmail.mail import archive, dsn, encoded, filetype, markup, returned, returned_fields, returned_words, showing
+from jetmail.mail import archive, document, dsn, encoded, filetype, markup, returned, returned_fields, returned_words, showing
 from jetmail.mail.address import Address, AddressError, display_domain, parse, parse_domain
 from jetmail.mail.mailbox import MAX_MAILBOXES, parse_mailboxes
 from jetmail.mail.message import Edits, Message
 from jetmail.mail.reply import Reply
+from jetmail.rules.analysis.files import MAX_FILES, read_files
 from tests.fuzz.mutation import SEPARATOR
 from tests.fuzz.target import files, letters, target
 from tests.mail.test_dsn import report
 from tests.mail.test_sevenzip import ALL as SEVEN_ZIPS
-from tests.rules.checks.test_attachments import packed
+from tests.rules.checks.test_attachments import LETTER, MACRO_DOCUMENT, OLE, packed, tnef
 
 FIELDS = (
     b"From: ", b"To: ", b"Subject: ", b"Date: ", b"Message-ID: ", b"Reply-To: ", b"Received: ", b"Content-Type: ", b"multipart/mixed; boundary=",
@@ -196,6 +201,10 @@ def previewed(octets: bytes) -> None:
     found.text.encode("utf-8")
 
 
+WORDS = frozenset("remote password moves disguised-code broken bomb members depth".split())
+TRAITS = frozenset("macro object locked script launch embedded opens form".split())
+
+
 def _archives() -> list[bytes]:
     import gzip
     import io
@@ -230,7 +239,9 @@ def _archives() -> list[bytes]:
     )
     heads = [each[1] + bytes(300) for each in filetype._SIGNATURES]
     pdf = b"%PDF-1.4\n1 0 obj<</OpenAction<</S/JavaScript/JS(app.alert(1))>>/URI(http://x)/Launch>>\nendobj"
-    return [plain, nested, gzip.compress(plain), buffer.getvalue(), rar5, rar, cab, pdf, *SEVEN_ZIPS, *heads]
+    streams = pdf + b"2 0 obj<</Type/ObjStm/N 1>>stream\n" + zlib.compress(b"<</S/JavaScript>>")
+    others = [bz2.compress(plain), lzma.compress(plain), tnef("a.exe", b"MZ" + bytes(100)), packed(a__doc=OLE, b__docx=MACRO_DOCUMENT), LETTER]
+    return [plain, nested, gzip.compress(plain), buffer.getvalue(), rar5, rar, cab, pdf, streams, *others, *SEVEN_ZIPS, *heads]
 
 
 @target(
@@ -254,11 +265,26 @@ def _archives() -> list[bytes]:
 def archives(octets: bytes) -> None:
     """What a file is and what is in it: bounded in members, depth and what is unpacked, whatever it claims."""
     kind = filetype.kind_of(octets)
-    for each in {kind, filetype.ZIP, filetype.GZIP, filetype.TAR, filetype.RAR, filetype.RAR5, filetype.CAB}:
+    unpacked = {filetype.Kind(name, "archive") for name in archive._READERS}
+    for each in {kind, *unpacked}:
         listing = archive.listing(octets, each)
-        assert len(listing.members) <= archive.MAX_MEMBERS
+        assert len(listing.members) <= archive.MAX_MEMBERS + archive.MAX_LATE
         assert all(0 < member.depth <= archive.MAX_DEPTH + 1 for member in listing.members)
+        assert all(member.traits <= TRAITS for member in listing.members)
+    assert document.of_pdf(octets) | document.of_ole(octets)[1] <= TRAITS
     assert sum(len(content) for _, content in archive.contents(octets, (".rels", "bin", ""), 20)) <= 20 * archive.PEEK
+
+
+@target(
+    "files", _archives, b"PK\x03\x04", b"/ObjStm>>stream\n", b"begin 644 a.exe\n", b"Content-Transfer-Encoding: base64\r\n", b"<script>", b"<svg "
+)
+def attached(octets: bytes) -> None:
+    """A file of any content, attached: what it and the messages in it are and would do, in words of the list, within the bounds."""
+    head = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: %s\r\n\r\n"
+    for message in (Message(head % b"base64" + binascii.b2a_base64(octets)), Message(head % b"x-uuencode" + octets), Message(octets)):
+        found = read_files(message)
+        assert len(found) <= MAX_FILES
+        assert all(file.traits <= TRAITS | WORDS for file in found)
 
 
 def _reports() -> list[bytes]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import io
 import struct
 import tarfile
 import zipfile
-from typing import Any
+import zlib
+from typing import Any, Literal
 
 import pytest
 
@@ -54,13 +56,19 @@ def locked(**files: bytes) -> bytes:
     return bytes(octets)
 
 
-def tarred(name: str, content: bytes) -> bytes:
+def tarred(name: str, content: bytes, packer: Literal["gz", "bz2", "xz"] = "gz") -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+    with tarfile.open(fileobj=out, mode=f"w:{packer}") as archive:
         info = tarfile.TarInfo(name)
         info.size = len(content)
         archive.addfile(info, io.BytesIO(content))
     return out.getvalue()
+
+
+def tnef(name: str, content: bytes) -> bytes:
+    """What Outlook makes of a letter with a file (MS-OXTNEF)."""
+    attributes = ((0x00069002, b"\0" * 14), (0x0006800F, content), (0x00018010, name.encode() + b"\0"))
+    return b"\x78\x9f\x3e\x22\1\0" + b"".join(struct.pack("<BLL", 2, number, len(value)) + value + b"\0\0" for number, value in attributes)
 
 
 def letter(content: bytes, name: str, kind: str = "application/octet-stream") -> Message:
@@ -69,6 +77,10 @@ def letter(content: bytes, name: str, kind: str = "application/octet-stream") ->
     return parts(
         TEXT, f'Content-Type: {kind}\r\nContent-Disposition: attachment; filename="{name}"\r\nContent-Transfer-Encoding: base64\r\n\r\n{encoded}'
     )
+
+
+MACRO_DOCUMENT = packed(**{"[Content_Types]__xml": b"x", "word/vbaProject__bin": b"x"})
+LETTER = letter(PE, "setup.exe").whole()
 
 
 @pytest.mark.parametrize(
@@ -119,6 +131,19 @@ def letter(content: bytes, name: str, kind: str = "application/octet-stream") ->
         (locked(report__pdf=b"x"), "files.zip", "ARCHIVE_LOCKED"),
         (packed(zeros__bin=b"\0" * (60 << 20)), "files.zip", "ARCHIVE_BOMB"),
         (packed(a__txt=b"x")[:40], "files.zip", "ARCHIVE_BROKEN"),
+        (packed(plan__doc=OLE + "_VBA_PROJECT".encode("utf-16-le")), "files.zip", "ARCHIVE_MACRO"),
+        (packed(plan__docx=MACRO_DOCUMENT), "files.zip", "ARCHIVE_MACRO"),
+        (packed(invoice__iso=b"\0" * 32_769 + b"CD001" + b"\0" * 100), "files.zip", "ARCHIVE_DISK_IMAGE"),
+        (packed(**{f"{number}__txt": b"x" for number in range(600)}, setup__exe=PE), "files.zip", "ARCHIVE_PROGRAM"),
+        (packed(**{f"{number}__txt": b"x" for number in range(600)}), "files.zip", "ARCHIVE_MANY"),
+        (tarred("setup.exe", PE, "bz2"), "files.tar.bz2", "ARCHIVE_PROGRAM"),
+        (tarred("setup.exe", PE, "xz"), "files.tar.xz", "ARCHIVE_PROGRAM"),
+        (tnef("setup.exe", PE), "winmail.dat", "ARCHIVE_PROGRAM"),
+        (LETTER, "message.eml", "ATTACHMENT_PROGRAM"),
+        (LETTER, "message", "ATTACHMENT_PROGRAM"),
+        (b"<html><script>x()</script></html>", "invoice.hta", "ATTACHMENT_SCRIPT"),
+        (b"x", "invoice.pdf.exe.", "ATTACHMENT_DOUBLE_EXTENSION"),
+        (PDF + b"9 0 obj << /Type /ObjStm /Filter /FlateDecode /N 1 >> stream\n" + zlib.compress(b"<< /S /JavaScript >>"), "a.pdf", "PDF_SCRIPT"),
     ],
 )  # fmt: skip
 def test_files(content: bytes, name: str, symbol: str) -> None:
@@ -138,6 +163,9 @@ def test_files(content: bytes, name: str, symbol: str) -> None:
         (b"a;b;c\r\n1;2;3\r\n", "table.2023.csv"),
         (b"diff --git a/x b/x\n", "fix.patch"),
         (b"#!/bin/sh\necho\n", "run.sh"),
+        (packed(plan__docx=packed(**{"[Content_Types]__xml": b"x", "word/document__xml": b"x"}), old__xls=OLE), "files.zip"),
+        (tarred("src/notes.txt", b"words"), "src-1.0.tar.gz"),
+        (tnef("plan.pdf", PDF), "winmail.dat"),
     ],
 )
 def test_honest_files(content: bytes, name: str) -> None:
@@ -149,6 +177,24 @@ def test_reversed_names() -> None:
     """A name with a character that turns the reading direction."""
     message = parts(TEXT, "Content-Type: application/octet-stream; name*=utf-8''invoice%E2%80%AEfdp.exe\r\n\r\nx")
     assert {"ATTACHMENT_NAME_REVERSED", "ATTACHMENT_PROGRAM"} <= symbols(message)
+
+
+def test_names_that_differ() -> None:
+    """Of two names the one that runs is the one that counts, and octets of UTF-8 in it are read."""
+    head = 'Content-Type: application/x; name="invoice.exe"\r\nContent-Disposition: attachment; filename="invoice.pdf"\r\n\r\nx'
+    assert "ATTACHMENT_PROGRAM" in symbols(parts(TEXT, head))
+    assert "ATTACHMENT_NAME_REVERSED" in symbols(parts(TEXT, 'Content-Type: application/x; name="invoice\u202efdp.exe"\r\n\r\nx'))
+
+
+def test_files_in_other_wrappings() -> None:
+    """A program within an attached message in base64, uuencoded as a part, or written into the text as before MIME."""
+    lines = b"".join(binascii.b2a_uu(PE[at : at + 45]) for at in range(0, len(PE), 45)).decode()
+    written = f"begin 644 setup.bin\n{lines}`\nend\n".replace("\n", "\r\n")
+    within = base64.encodebytes(LETTER).decode()
+    assert "ATTACHMENT_PROGRAM" in symbols(parts(TEXT, f"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{within}"))
+    assert "ATTACHMENT_PROGRAM" in symbols(parts(TEXT, f"Content-Type: application/x\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\n{written}"))
+    assert "ATTACHMENT_PROGRAM" in symbols(parts(f"{TEXT}\r\n{written}Bye\r\n"))
+    assert "ATTACHMENT_PROGRAM" not in symbols(parts(f"{TEXT}\r\nbegin 644 a new life\r\nMore of it below\r\n"))
 
 
 def test_nothing_but_a_file() -> None:
@@ -180,6 +226,10 @@ def ruled(message: Message, **wanted: Any) -> Action | None:
         (packed(a__txt=b"x"), "a.zip", {"types": ["archive"]}, Action.REJECT),
         (packed(**{"[Content_Types]__xml": b"x", "word/vbaProject__bin": b"x"}), "a.docx", {"types": ["macro"]}, Action.REJECT),
         (packed(**{"[Content_Types]__xml": b"x"}), "a.docx", {"types": ["archive", "macro"]}, None),
+        (packed(a__doc=MACRO_DOCUMENT), "a.zip", {"types": ["macro"]}, Action.REJECT),
+        (packed(a__docx=packed(**{"[Content_Types]__xml": b"x"})), "a.zip", {"extensions": ["xml"], "types": ["macro"]}, None),
+        (tnef("a.exe", PE), "winmail.dat", {"types": ["program"]}, Action.REJECT),
+        (LETTER, "a.eml", {"types": ["program"]}, Action.REJECT),
         (PE, "a.exe", {}, None),
     ],
 )
