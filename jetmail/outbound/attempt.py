@@ -33,17 +33,17 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from jetmail.interfaces import IDialer
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mail.reply import Reply
 from jetmail.outbound import fitting
+from jetmail.outbound.bookkeeping import OUR_FAULT, Bookkeeping, Outcomes
 from jetmail.outbound.connection import Body, Connection, OneConnection, Surroundings
 from jetmail.outbound.job import DeliveryOptions, Job
 from jetmail.outbound.pool import Admission, Key, Pool
 from jetmail.outbound.route import Hop, Route, Router
-from jetmail.outbound.security import Security, Standing
+from jetmail.outbound.security import Security
 from jetmail.outbound.tls import ClientTls, TlsMode
 from jetmail.smtp import commands
 from jetmail.smtp.phases import Fault, FaultKind, Phase
@@ -65,10 +65,6 @@ _REASONS = {
     FaultKind.STOPPED: "operator",
     FaultKind.SOURCE: "source",
 }
-MOST_ASKED = 5  # addresses that answer 4xx about a message, in one attempt
-_OUR_FAULT = Reply(451, "4.3.0", "internal error")
-
-Outcomes = dict[int, Outcome]
 
 
 class Deliverer:
@@ -106,32 +102,10 @@ class Deliverer:
         return attempt.done
 
 
-class _Attempt:
+class _Attempt(Bookkeeping):
     """The user of one connection after another until every recipient has an outcome."""
 
-    __slots__ = (
-        "_asked", "_batch", "_candidates", "_content", "_deliverer", "_is_finished", "_job", "_last", "_never", "_outcomes", "_pending", "_position",
-        "_put_off", "_requires_tls", "_standing", "_started", "done",
-    )  # fmt: skip
-
-    def __init__(self, deliverer: Deliverer, job: Job) -> None:
-        self.done: Deferred[Outcomes] = Deferred()
-        self._deliverer = deliverer
-        self._job = job
-        self._content = job.content
-        self._pending: list[Due] = list(job.deliveries)
-        self._batch: list[Due] = []
-        self._put_off: list[Due] = []  # whom the host at hand answered 4xx: they have an outcome, and the next host is asked
-        self._asked = 0  # hosts that put somebody off
-        self._outcomes: Outcomes = {}
-        self._candidates: list[tuple[Hop, str]] = []
-        self._position = 0
-        self._last: Outcome | None = None  # why the last host did not do, for now
-        self._never: Outcome | None = None  # why the last host did not do, for good
-        self._is_finished = False
-        self._requires_tls = job.message.requiretls
-        self._standing = Standing(deliverer.security, job.message.requiretls, lambda: job.header, job.origin)
-        self._started = deliverer.clock.seconds()
+    __slots__ = ()
 
     # From route to connection.
 
@@ -261,15 +235,6 @@ class _Attempt:
         else:
             self._finish()
 
-    def _leave_host(self, addresses: int = 1) -> None:
-        """The host at hand is done with: those it put off are for the next one, like those it was not asked about."""
-        self._position += addresses
-        if self._put_off:
-            self._asked += 1
-            if self._asked < MOST_ASKED:
-                self._pending = self._put_off + self._pending
-            self._put_off = []
-
     # From connection to transaction.
 
     def _start(self, connection: Connection) -> None:
@@ -323,7 +288,7 @@ class _Attempt:
             rcpts = [commands.rcpt(due.target, extensions, notify=due.notify, orcpt=due.orcpt or _original(due)) for due in batch]
         except commands.UnsafeValue:
             self._deliverer.log.failure("envelope of message {uid} is damaged", uid=message.uid)
-            self._settle_pending(self._outcome(Result.LATER, "content", _OUR_FAULT, connection.key, connection))
+            self._settle_pending(self._outcome(Result.LATER, "content", OUR_FAULT, connection.key, connection))
             self._deliverer.pool.release(connection)
             self._finish()
             return
@@ -332,42 +297,7 @@ class _Attempt:
     def _pieces(self) -> Iterator[bytes]:
         return self._deliverer.chunks(self._content)
 
-    # From replies to outcomes.
-
-    def _record(self, connection: Connection, results: Sequence[Reply]) -> None:
-        batch = self._batch
-        again: list[Due] = []
-        verdict = connection.session.verdict
-        some_accepted = len(batch) > 1 and any(reply.code < 300 for reply in results)
-        for due, reply in zip(batch, results, strict=True):
-            if some_accepted and reply.code in (452, 552):
-                again.append(due)
-            else:
-                self._answered(due, reply, connection, is_own=reply is not verdict)
-        self._pending = self._pending[len(batch) :] + again
-        self._batch = []
-
-    def _answered(self, due: Due, reply: Reply, connection: Connection, is_own: bool) -> None:
-        """`is_own`: the answer to this recipient's RCPT."""
-        if reply.code < 300:
-            result, reason = Result.DELIVERED, "accepted"
-        elif reply.code < 500:
-            result, reason = Result.LATER, "deferred"
-        else:
-            result, reason = Result.NEVER, "refused"
-        outcome = self._outcome(result, reason, reply, connection.key, connection)
-        if result is Result.LATER:
-            self._put_off.append(due)
-            if is_own:
-                outcome = outcome._replace(about=due.target)
-        self._note(due, outcome)
-
-    def _note(self, due: Due, outcome: Outcome) -> None:
-        """An outcome that counts for more than what hosts before this one said."""
-        before = self._outcomes.get(due.id) if self._asked else None
-        if before is not None:
-            outcome = outcome._replace(earlier=(*before.earlier, (before.host, str(before.reply))))
-        self._outcomes[due.id] = outcome
+    # From faults to outcomes.
 
     def _failed(self, connection: Connection, fault: Fault) -> None:
         pool = self._deliverer.pool
@@ -414,32 +344,6 @@ class _Attempt:
             self._last = self._outcome(Result.LATER, _REASONS[kind], fault.reply, key, connection)
         self._leave_host()
         self._advance()
-
-    def _outcome(self, result: Result, reason: str, reply: Reply, key: Key, connection: Connection | None = None) -> Outcome:
-        duration = self._deliverer.clock.seconds() - self._started
-        told = self._standing.told(self._candidates[self._position][0], connection, reply)
-        if connection is None:
-            return Outcome(result, reason, reply, key.host, key.address, key.port, duration=duration, security=told)
-        tls = connection.tls
-        without_dsn = result is Result.DELIVERED and not connection.session.extensions.dsn
-        return Outcome(result, reason, reply, key.host, key.address, key.port, tls.version, tls.verified, duration, without_dsn, told)
-
-    def _settle_pending(self, outcome: Outcome) -> None:
-        """The outcome of those who have none from a host that answered."""
-        for due in self._pending:
-            self._outcomes.setdefault(due.id, outcome)
-        self._pending = []
-
-    def _finish(self) -> None:
-        if not self._is_finished:
-            self._is_finished = True
-            self.done.callback(self._outcomes)
-
-    def _broke(self, failure: Failure | None = None) -> None:
-        """A fault of ours: an exception that is being handled, or the failure of something waited for."""
-        self._deliverer.log.failure("fault while delivering message {uid}", failure, uid=self._job.message.uid)
-        self._settle_pending(Outcome(Result.LATER, "deferred", _OUR_FAULT))
-        self._finish()
 
 
 def _original(due: Due) -> str:
