@@ -15,7 +15,6 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -28,9 +27,7 @@ from twisted.python.components import Componentized
 
 from jetmail import building, host, logs, wiring
 from jetmail import config as configuration
-from jetmail.actions.access import Actor
 from jetmail.actions.dkim import Workshop
-from jetmail.actions.findings import explain
 from jetmail.config import Config
 from jetmail.dns import Resolver
 from jetmail.errors import ConfigError, StoreError
@@ -53,18 +50,8 @@ from jetmail.inbound.tls import CertificateFiles, ServerTls, ensure_certificate
 from jetmail.inbound.transaction import Receiver
 from jetmail.inbound.verification import Verification
 from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, ILogin, IQueueDoor, IResolver
-from jetmail.jobs.checkpoint import CheckpointJob
-from jetmail.jobs.contacts import ContactsJob
-from jetmail.jobs.dkim_rotation import DkimRotationJob
-from jetmail.jobs.domain_checks import DomainChecksJob
 from jetmail.jobs.learning import Learner, LearningJob
-from jetmail.jobs.quarantine import QuarantineJob
-from jetmail.jobs.retention import RetentionJob
-from jetmail.jobs.returned import ReturnedJob
 from jetmail.jobs.scheduler import Scheduler
-from jetmail.jobs.suppressions import SuppressionsJob
-from jetmail.jobs.vacuum import VacuumJob
-from jetmail.jobs.webhook_retention import WebhookRetentionJob
 from jetmail.mail.address import AddressError, parse
 from jetmail.mail.outcome import Outcome, Result
 from jetmail.mailauth.suffixes import PublicSuffixes
@@ -89,7 +76,7 @@ from jetmail.store.directory.cache import Directory
 from jetmail.store.keyfiles import KeyFiles
 from jetmail.store.traffic import contacts, spooled
 from jetmail.web.metrics import Metrics
-from jetmail.web.site import WebServices, make_site
+from jetmail.web.site import make_site
 
 
 class Appliance(Service):
@@ -230,71 +217,25 @@ class Appliance(Service):
         doors = building.doors(config, self.hostname, self.connections, self._make_receiver, self._make_reference, self._inherited, tls, login)
         self.listeners = Listeners(reactor, self.connections, list(doors))
         self.webhooks = building.webhooks(config, reactor, IDatabase(self.db), self.resolver, self.dialer, self.entropy, self.metrics)
-        self.scheduler = Scheduler(
-            self.db,
-            reactor,
-            reactor.seconds,
-            [
-                RetentionJob(self.db, self.content, reactor.seconds, config.store.log_days),
-                QuarantineJob(self.db, self.content, reactor.seconds, config.store.quarantine_days),
-                LearningJob(self.db, self.learner, reactor.seconds),
-                ContactsJob(self.db, reactor.seconds, self.contacts.greylist.expire),
-                ReturnedJob(self.db, self.activity.returned),
-                self.returns,
-                SuppressionsJob(self.db, reactor.seconds, self.suppressing.options.window),
-                *wiring.transport_jobs(
-                    config,
-                    reactor,
-                    self.resolver,
-                    self.db,
-                    self.security,
-                    outgoing.fetcher,
-                    self.hostname,
-                    self.make_uid,
-                    self.queue,
-                    self.signatures.signed,
-                ),  # fmt: skip
-                DomainChecksJob(shop),
-                DkimRotationJob(shop),
-                WebhookRetentionJob(IDatabase(self.db), reactor.seconds, config.webhooks.dead_days),
-                VacuumJob(self.db),
-                CheckpointJob(str(config.database), self.executor, Logger("jetmail.jobs.checkpoint")),
-            ],
-            Logger("jetmail.jobs"),
-        )
+        jobs = building.jobs(
+            config, reactor, self.db, self.content, self.hostname, self.make_uid, IQueueDoor(self.queue), outgoing, self.resolver, self.executor,
+            shop, self.signatures.signed, self.contacts.greylist.expire, self.activity.returned, self.suppressing.options.window,
+        )  # fmt: skip
+        own = [LearningJob(self.db, self.learner, reactor.seconds), self.returns]
+        self.scheduler = Scheduler(self.db, reactor, reactor.seconds, [*jobs, *own], Logger("jetmail.jobs"))
         self.api = building.api(
             config, reactor, self.services, self.directory, self.entropy, self.executor, self.metrics, self._make_reference, tls
         )  # fmt: skip
         self.policies = building.policies(config, reactor, self.hostname, self.directory, self.metrics, self.files, self._inherited)
-        self.site = make_site(wiring.web_options(config), self._web_services())
+        web = building.web_services(
+            config, reactor, self.db, self.content, self.executor, self.metrics, self.connections, self.queue, self.listeners, self.scores,
+            self._make_reference,
+        )  # fmt: skip
+        self.site = make_site(wiring.web_options(config), web)
 
     def _make_receiver(self, peer: Peer) -> Receiver:
         self.metrics.connected(peer.listener)
         return Receiver(self.services, peer)
-
-    def _web_services(self) -> WebServices:
-        metrics = self.metrics
-        metrics.connections = lambda: float(len(self.connections))
-        metrics.cooling = lambda: float(self.queue.figures().cooling)
-        metrics.window = lambda: float(self.queue.figures().window)
-        metrics.wal_bytes = lambda: float(host.size_of(Path(str(self.config.database) + "-wal")))
-        checks = {
-            "store": lambda: self.db.run(lambda conn: True),
-            "queue": lambda: bool(self.queue.running) and self.queue.figures().is_recording,
-            "listeners": lambda: bool(self.listeners.ports),
-        }
-        return WebServices(
-            self.db,
-            Actor.sysadmin("local", "portal"),
-            self.reactor,
-            self.reactor.seconds,
-            self._make_reference,
-            metrics,
-            IContentStore(self.content),
-            IExecutor(self.executor),
-            lambda found, recipients: explain(found, self.scores, recipients),
-            checks,
-        )
 
     # small things handed to rooms
 

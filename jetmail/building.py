@@ -1,5 +1,6 @@
 """Parts of the appliance that are made of many others: what leaves (`outgoing`), who is told of it (`webhooks`), the doors mail comes in by
-(`doors`, `api`), what tells others that TLS is wanted (`policies`). app.py calls each once, in the order it boots; nothing is kept here.
+(`doors`, `api`), what tells others that TLS is wanted (`policies`), what is done now and then (`jobs`), what pages are made of
+(`web_services`). app.py calls each once, in the order it boots; nothing is kept here.
 
 Raises ConfigError where a setting makes no sense to the room it is for.
 """
@@ -9,27 +10,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
 
 from jetmail import host, wiring
+from jetmail.actions.access import Actor
+from jetmail.actions.dkim import Workshop
+from jetmail.actions.findings import explain
 from jetmail.actions.publishing import served
 from jetmail.actions.tokens import Bearers
 from jetmail.api.site import ApiPort, ApiServices, make_api
 from jetmail.config import Config
 from jetmail.inbound.connections import Connections
 from jetmail.inbound.handin import HandIn
-from jetmail.inbound.listener import SmtpFactory, adopted, everywhere
+from jetmail.inbound.listener import Listeners, SmtpFactory, adopted, everywhere
 from jetmail.inbound.login import DirectoryLogin, is_allowed_from
 from jetmail.inbound.options import ListenerOptions
 from jetmail.inbound.peer import Peer, origin, plain
 from jetmail.inbound.services import ReceiverServices
 from jetmail.inbound.tls import CertificateFiles, ServerTls
 from jetmail.inbound.transaction import Receiver
-from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, IHandIn, IResolver
+from jetmail.interfaces import IContentStore, IDatabase, IDialer, IEntropy, IExecutor, IHandIn, IJob, IQueueDoor, IResolver
+from jetmail.jobs.checkpoint import CheckpointJob
+from jetmail.jobs.contacts import ContactsJob
+from jetmail.jobs.dkim_rotation import DkimRotationJob
+from jetmail.jobs.domain_checks import DomainChecksJob
+from jetmail.jobs.quarantine import QuarantineJob
+from jetmail.jobs.retention import RetentionJob
+from jetmail.jobs.returned import ReturnedJob
+from jetmail.jobs.suppressions import SuppressionsJob
+from jetmail.jobs.vacuum import VacuumJob
+from jetmail.jobs.webhook_retention import WebhookRetentionJob
 from jetmail.jobs.webhooks import WebhookOptions, Webhooks
 from jetmail.mailauth.suffixes import PublicSuffixes
+from jetmail.offload import ThreadExecutor
 from jetmail.outbound.attempt import Deliverer
 from jetmail.outbound.departures import Departures
 from jetmail.outbound.fetching import PolicyFetcher, trust
@@ -37,19 +53,24 @@ from jetmail.outbound.gate import Find
 from jetmail.outbound.pool import Pool
 from jetmail.outbound.posting import Poster
 from jetmail.outbound.providers import Providers
+from jetmail.outbound.queue import Queue
 from jetmail.outbound.route import RouteOptions, Router, Smarthost
 from jetmail.outbound.security import Security
 from jetmail.outbound.sites import Sites
 from jetmail.outbound.tls import ClientTls, TlsOptions
 from jetmail.outbound.warmup import Counts
+from jetmail.rules.symbols import Scores
 from jetmail.smtp.options import SessionOptions
 from jetmail.spool.content import chunks
+from jetmail.spool.files import FileStore
+from jetmail.store.database import Database
 from jetmail.store.directory.cache import Directory
 from jetmail.store.traffic.webhook_queue import Bounds
 from jetmail.suppressing import Suppressing
 from jetmail.web.door import is_loopback
 from jetmail.web.metrics import Metrics
 from jetmail.web.policies import PolicyOptions, PolicyPort, PolicySite
+from jetmail.web.site import WebServices
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +199,53 @@ def doors(
             door = replace(options, fd=fd, name=options.name if not number else f"{options.name}-{number + 1}")
             welcome = {} if listener.kind == "mx" else {"is_welcome": login.is_welcome}
             yield SmtpFactory(door, session, connections, make_receiver, make_reference, tls, **welcome)
+
+
+def jobs(
+    config: Config, reactor: Any, db: Database, content: FileStore, hostname: str, make_uid: Callable[[], str], queue: IQueueDoor,
+    outgoing: Outgoing, resolver: IResolver, executor: ThreadExecutor, shop: Workshop, signed: Callable[[bytes], bytes],
+    expire_greylist: Callable[[float], Any], on_returned: Callable[..., Any], window: float,
+) -> list[IJob]:  # fmt: skip
+    """What is done now and then, whatever comes in. `window`: seconds in which refusals of a recipient add up."""
+    seconds = reactor.seconds
+    return [
+        RetentionJob(db, content, seconds, config.store.log_days),
+        QuarantineJob(db, content, seconds, config.store.quarantine_days),
+        ContactsJob(db, seconds, expire_greylist),
+        ReturnedJob(db, on_returned),
+        SuppressionsJob(db, seconds, window),
+        *wiring.transport_jobs(config, reactor, resolver, db, outgoing.security, outgoing.fetcher, hostname, make_uid, queue, signed),
+        DomainChecksJob(shop),
+        DkimRotationJob(shop),
+        WebhookRetentionJob(IDatabase(db), seconds, config.webhooks.dead_days),
+        VacuumJob(db),
+        CheckpointJob(str(config.database), executor, Logger("jetmail.jobs.checkpoint")),
+    ]
+
+
+def web_services(
+    config: Config, reactor: Any, db: Database, content: FileStore, executor: ThreadExecutor, metrics: Metrics, connections: Connections,
+    queue: Queue, listeners: Listeners, scores: Scores, make_reference: Callable[[], str],
+) -> WebServices:  # fmt: skip
+    """[web], and what its figures and its word on our health are made of"""
+    metrics.connections = lambda: float(len(connections))
+    metrics.cooling = lambda: float(queue.figures().cooling)
+    metrics.window = lambda: float(queue.figures().window)
+    metrics.wal_bytes = lambda: float(host.size_of(Path(str(config.database) + "-wal")))
+    checks = {
+        "store": lambda: db.run(lambda conn: True),
+        "queue": lambda: bool(queue.running) and queue.figures().is_recording,
+        "listeners": lambda: bool(listeners.ports),
+    }
+    return WebServices(
+        db,
+        Actor.sysadmin("local", "portal"),
+        reactor,
+        reactor.seconds,
+        make_reference,
+        metrics,
+        IContentStore(content),
+        IExecutor(executor),
+        lambda found, recipients: explain(found, scores, recipients),
+        checks,
+    )
