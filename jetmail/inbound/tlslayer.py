@@ -24,8 +24,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from jetmail.inbound.tls import ServerTls
 from jetmail.wire import send
 
-# Who sends that much at a time sends more: the buffer is kept for it.
-STREAM = 16_384
+# Who sends that much at a time sends more, or a command soon: the buffer is kept for it.
+STREAM = 4_096
 
 _LIBRARY: Any = Binding().lib
 _NOWHERE: Any = Binding().ffi.NULL
