@@ -94,16 +94,17 @@ def together(all_at_once: Callable[[Connection, Sequence[Any]], Sequence[Any]]) 
 def commit_batch(connection: Connection, batch: Iterable[tuple[Function, tuple]]) -> list[Any]:
     """Run the functions in one transaction. -> for each its result or a Failure. Raises StoreError when the transaction as a whole failed."""
     results: list[Any] = []
+    groups = [(fn, [args for _, args in group]) for fn, group in groupby(batch, key=_function)]
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for fn, group in groupby(batch, key=_function):
-            calls = [args for _, args in group]
-            many = getattr(fn, "all_at_once", None)
-            found = _alone(connection, many, ([args[0] for args in calls],)) if many is not None and len(calls) > 1 else None
-            if found is None or isinstance(found, Failure):
-                results += [_alone(connection, fn, args) for args in calls]
-            else:
-                results += found
+        if len(groups) > 1 or not _wholly(connection, *groups[0], results):
+            for fn, calls in groups:
+                many = getattr(fn, "all_at_once", None)
+                found = _alone(connection, many, ([args[0] for args in calls],)) if many is not None and len(calls) > 1 else None
+                if found is None or isinstance(found, Failure):
+                    results += [_alone(connection, fn, args) for args in calls]
+                else:
+                    results += found
         connection.execute("COMMIT")
     except BaseException as error:
         if connection.in_transaction:
@@ -117,6 +118,25 @@ def commit_batch(connection: Connection, batch: Iterable[tuple[Function, tuple]]
 
 def _function(call: tuple[Function, tuple]) -> Function:
     return call[0]
+
+
+def _wholly(connection: Connection, fn: Function, calls: list[tuple], results: list[Any]) -> bool:
+    """Calls of one function that are all of a batch need no savepoint: each statement saved is one turn less that the reactor waits for the
+    interpreter's lock. -> whether their results were added; if not, nothing is left of them and the transaction is as good as new."""
+    many = getattr(fn, "all_at_once", None)
+    if many is None and len(calls) > 1:
+        return False
+    try:
+        results += many(connection, [args[0] for args in calls]) if len(calls) > 1 else [fn(connection, *calls[0])]
+    except BaseException as error:
+        if not connection.in_transaction:
+            raise StoreError(f"transaction lost: {error}") from error
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        if len(calls) > 1:
+            return False
+        results.append(Failure(_as_store_error(error)))
+    return True
 
 
 def _alone(connection: Connection, fn: Function, args: tuple) -> Any:

@@ -122,6 +122,41 @@ class CommitBatchTests(SynchronousTestCase):
         results[1].trap(sqlite3.IntegrityError)
         self.assertEqual(count(conn), 2)
 
+    def test_one_alone_fails_once(self) -> None:
+        """A function that is all of a batch and raises is not called again, leaves nothing, and the connection goes on."""
+        conn = connect(self.mktemp(), writer=True)
+        create(conn)
+        calls: list[int] = []
+
+        def half(inner: Connection) -> None:
+            calls.append(put(inner, 1))
+            raise ValueError("no")
+
+        (result,) = commit_batch(conn, [(half, ())])
+        result.trap(ValueError)
+        self.assertEqual((calls, count(conn)), ([1], 0))
+        self.assertEqual(commit_batch(conn, [(put, (1,))]), [1])
+
+    def test_alone_without_savepoint(self) -> None:
+        """Calls of one function that are all of a batch are a transaction of no more statements than their own."""
+        conn = connect(self.mktemp(), writer=True)
+        create(conn)
+        said: list[str] = []
+        conn.set_trace_callback(said.append)
+        commit_batch(conn, [(put_one, (1,)), (put_one, (2,))])
+        self.assertEqual([statement.split()[0] for statement in said], ["BEGIN", "INSERT", "INSERT", "COMMIT"])
+
+    def test_one_alone_loses_all(self) -> None:
+        """When SQLite gives up the transaction of a function that is all of it, that is a fault of the store."""
+        conn = connect(self.mktemp(), writer=True)
+
+        def lose(inner: Connection) -> None:
+            inner.execute("ROLLBACK")
+            raise sqlite3.OperationalError("database or disk is full")
+
+        self.assertRaises(StoreError, commit_batch, conn, [(lose, ())])
+        self.assertFalse(conn.in_transaction)
+
     def test_lost_transaction_fails_all(self) -> None:
         """When SQLite gives up the whole transaction, nobody is told that it worked."""
         conn = connect(self.mktemp(), writer=True)

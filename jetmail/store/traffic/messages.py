@@ -164,6 +164,7 @@ _MESSAGE = """messages (uid, direction, received, content_id, size, sender, head
 _DELIVERY = """deliveries (message_id, recipient, domain, target, destination, status, reason, reply, held, queued, attempts,
     next_attempt, finished, notify, orcpt)"""
 _ROWS_AT_ONCE = 32
+_ANY_COUNT = 8  # up to here each count has a statement of its own
 
 
 def accept_all(conn: Connection, news: Sequence[NewMessage]) -> list[Accepted]:
@@ -233,7 +234,9 @@ def _insert(conn: Connection, table: str, rows: Sequence[tuple]) -> int:
     last: Any = 0
     start = 0
     while start < len(rows):
-        size = min(_ROWS_AT_ONCE, 1 << (len(rows) - start).bit_length() - 1)  # powers of two, so that few statements are to be kept prepared
+        size = len(rows) - start
+        if size > _ANY_COUNT:
+            size = min(_ROWS_AT_ONCE, 1 << size.bit_length() - 1)  # powers of two, so that few statements are to be kept prepared
         values = rows[start] if size == 1 else [value for row in rows[start : start + size] for value in row]
         last = conn.execute(_insert_of(table, size), values).lastrowid
         start += size
