@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
-from jetmail.wire import send
+from jetmail.wire import close, send
 
 
 class Plain:
@@ -18,6 +19,7 @@ class Plain:
         self.room = room
         self.socket = b""
         self.written = b""
+        self.end = ""
         self._tempDataLen = 0
         self.dataBuffer = b""
         self.TLS = False
@@ -35,6 +37,13 @@ class Plain:
 
     def write(self, data: bytes) -> None:
         self.written += data
+
+    def loseConnection(self) -> None:
+        self.end = "later"
+
+    def connectionLost(self, reason: Failure) -> None:
+        reason.trap(ConnectionDone)
+        self.end = "now"
 
 
 def test_at_once() -> None:
@@ -59,7 +68,7 @@ def test_lost() -> None:
     assert transport.written == b"250 OK\r\n"
 
 
-@pytest.mark.parametrize(
+STATES = pytest.mark.parametrize(
     "state",
     [
         {"_tempDataLen": 1},
@@ -71,6 +80,9 @@ def test_lost() -> None:
     ],
     ids=lambda state: next(iter(state)),
 )
+
+
+@STATES
 def test_long_way(state: dict[str, Any]) -> None:
     """Octets that wait, TLS, an end that has begun and a producer that is to be told are the transport's own business."""
     transport = Plain(**state)
@@ -100,3 +112,25 @@ def test_below_tls(room: int | None, state: dict[str, Any]) -> None:
     send(transport, b"record", waiting.append)
     assert transport.socket + b"".join(waiting) == b"record" and transport.written == b""
     assert (transport.socket == b"record") == (room == 1_000 and not state)
+
+
+def test_close_at_once() -> None:
+    """Where everything is written the connection ends in the same turn, in the orderly way."""
+    transport = Plain(producer=object(), streamingProducer=True)
+    close(transport)
+    assert transport.end == "now"
+
+
+@STATES
+def test_close_later(state: dict[str, Any]) -> None:
+    """What waits to be written, or belongs to TLS, leaves before the connection ends."""
+    transport = Plain(**state)
+    close(transport)
+    assert transport.end == "later"
+
+
+def test_close_any_other_transport() -> None:
+    """A transport that is not plain TCP is closed as ever."""
+    transport = StringTransport()
+    close(transport)
+    assert transport.disconnecting

@@ -226,7 +226,7 @@ class Committing:
 
     def _committed(self, accepted: Accepted | list[Accepted], news: list[NewMessage]) -> None:
         services = self._services
-        claimed, self._claimed = self._claimed, 0
+        self._claimed = 0
         if news[0].content is not None:
             self._intake.keep()
         else:
@@ -236,10 +236,8 @@ class Committing:
         stored = accepted if isinstance(accepted, list) else [accepted]
         for item, new in zip(stored, news, strict=True):
             try:
-                if claimed and item.deliveries:
+                if item.deliveries:
                     services.queue.enqueued(item, new.content)
-                elif item.deliveries:
-                    services.queue.wake()
             except Exception:  # the message is safe in the store: what breaks in the queue must not turn its 250 into a 451
                 _log.failure("message {uid} was stored and not enqueued", uid=item.uid)
         new = news[0]

@@ -29,7 +29,7 @@ from jetmail.mail.reply import Reply
 from jetmail.smtp import answers
 from jetmail.smtp.events import CLOSE, CONNECTED, STARTTLS, Abort, Chunk, Event, Idle
 from jetmail.smtp.server import Session
-from jetmail.wire import send
+from jetmail.wire import close, send
 
 if TYPE_CHECKING:
     from jetmail.inbound.listener import SmtpFactory
@@ -418,4 +418,4 @@ class SmtpProtocol:
         if abruptly and not getattr(transport, "TLS", False):
             transport.loseWriteConnection()
         else:
-            transport.loseConnection()
+            close(transport)

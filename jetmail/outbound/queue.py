@@ -140,7 +140,8 @@ class Queue(Service):
         """After the commit: straight to the wire, or back to the store where its lane is down or has more than its part."""
         dues = message.deliveries
         if not dues or not dues[0].attempts:
-            self.wake()
+            if self.running:
+                self._lookout.look_soon()
             return
         self._window.unreserve(len(dues))
         if not self.running:
