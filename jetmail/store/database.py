@@ -123,11 +123,11 @@ def _function(call: tuple[Function, tuple]) -> Function:
 def _wholly(connection: Connection, fn: Function, calls: list[tuple], results: list[Any]) -> bool:
     """Calls of one function that are all of a batch need no savepoint: each statement saved is one turn less that the reactor waits for the
     interpreter's lock. -> whether their results were added; if not, nothing is left of them and the transaction is as good as new."""
-    many = getattr(fn, "all_at_once", None)
+    many = getattr(fn, "all_at_once", None) if len(calls) > 1 else None
     if many is None and len(calls) > 1:
         return False
     try:
-        results += many(connection, [args[0] for args in calls]) if len(calls) > 1 else [fn(connection, *calls[0])]
+        results += [fn(connection, *calls[0])] if many is None else many(connection, [args[0] for args in calls])
     except BaseException as error:
         if not connection.in_transaction:
             raise StoreError(f"transaction lost: {error}") from error
