@@ -192,13 +192,13 @@ class CacheTests(SynchronousTestCase):
         self.assertIsNone(self.directory.policy_for("elsewhere.test"))
 
     def test_remembers(self) -> None:
-        """While nothing is committed the second answer asks for nothing but whether something was."""
+        """While nothing is changed the second answer asks for nothing but whether something was."""
         address = parse("ann@demo.test")
         first = self.directory.resolve(address)
         self.assertEqual(first.targets, (address,))
         del self.reads[:]
         self.assertEqual(self.directory.resolve(address), first)
-        self.assertEqual(set(self.reads), {"PRAGMA data_version"})
+        self.assertEqual(set(self.reads), {"SELECT version FROM directory_version"})
 
     def test_own_change(self) -> None:
         """A change through the same store counts for the next question."""
