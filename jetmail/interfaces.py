@@ -115,11 +115,12 @@ class IQueueDoor(Interface):
     """What the receiving side knows of the queue (given to it by app; inbound never imports outbound)."""
 
     def reserve(count: int, destinations: Collection[str] = ()) -> bool:
-        """True: the window has room and none of the destinations is down, so the accepting transaction may claim the first attempt, and `enqueued`
-        must follow (or `cancel`)."""
+        """True: the window has room and none of the destinations is down, so the accepting transaction may claim the first attempt. After either
+        answer `enqueued` follows the commit; after True `cancel`, where the commit failed."""
 
     def enqueued(message: Any, content: Any) -> None:
-        """After commit: `message` is the stored traffic.messages.Accepted, `content` its Content at hand."""
+        """After commit: `message` is the stored traffic.messages.Accepted, `content` its Content at hand. Of one whose first attempt was not claimed
+        the queue only learns that there is something to look for."""
 
     def trouble(destination: str) -> tuple[str, str]:
         """(reason word, reply) of a destination that is down, ('', '') of any other: what a message that is not attempted now waits for."""

@@ -76,6 +76,9 @@ class QueueRecorder:
         return True
 
     def enqueued(self, message: Any, content: Any) -> None:
+        if not message.deliveries[0].attempts:
+            self.woken += 1
+            return
         self.reserved -= len(message.deliveries)
         if self.is_broken:
             raise RuntimeError("the queue is broken")
