@@ -2,7 +2,7 @@
 
 ldap3 blocks, so every search runs on a thread of the executor, no more of them at a time than `connections`, so that a directory that hangs leaves
 threads for everybody else; connecting and answering each take at most `timeout` seconds. When no server answers, the next questions within
-DOWN_FOR are answered FAULT without asking. What is searched for is escaped (RFC 4515 3); a password is sent over TLS only (config.py sees to it).
+DOWN_FOR, and those that wait, are answered FAULT without asking. What is searched for is escaped (RFC 4515 3); a password is sent over TLS only (config.py sees to it).
 
 `ask` never fails: what goes wrong is FAULT, and logged. ldap3 is imported when the first question is asked: it is 4 MB that few need.
 """
@@ -61,7 +61,13 @@ class Directory:
         """Whether an entry matches the address, or the address without its tag."""
         if self._clock.seconds() < self._down_until:
             return succeed(Existence.FAULT)
-        return self._turns.run(self._executor.run, self._thd_exists, address).addCallbacks(self._found, self._failed)
+        return self._turns.run(self._turn, address)
+
+    def _turn(self, address: Address) -> Deferred[Existence]:
+        """When there is a connection for it. Whoever has waited while the directory was found dead does not try it once more."""
+        if self._clock.seconds() < self._down_until:
+            return succeed(Existence.FAULT)
+        return self._executor.run(self._thd_exists, address).addCallbacks(self._found, self._failed)
 
     def close(self) -> None:
         """Let the kept connections go."""

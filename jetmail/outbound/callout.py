@@ -1,7 +1,7 @@
 """Does this recipient exist? Asked of the host that would get the mail: MAIL FROM:<>, RCPT TO, and no content (SMTP callout).
 
 `Callout.ask(address)` gives a Deferred of Existence that never fails and takes at most `seconds`.
-- YES: the host would take it. Also when the mailbox is only full (552, 5.2.2): it exists.
+- YES: the host would take it. Also when the mailbox is only full (552, 5.2.2, 4.2.2): it exists.
 - NO: the host says that there is no such mailbox: 550, 551 or 553 without an enhanced code or with 5.1.x, 5.2.1 or 5.0.0, and 550 5.4.1, which is
   what one large host means by it.
 - UNKNOWN: everything else. A 4xx, a refusal of us or of the null sender (5.7.x), nobody there, no route, no time.
@@ -187,7 +187,7 @@ def read(reply: Reply | None) -> Existence:
     if reply is None or reply.code < 300:
         return Existence.YES
     code, enhanced = reply.code, reply.enhanced
-    if enhanced == "5.2.2" or (code == 552 and not enhanced):
+    if enhanced in ("4.2.2", "5.2.2") or (code == 552 and not enhanced):
         return Existence.YES
     is_about_mailbox = not enhanced or enhanced in ("5.0.0", "5.2.1") or enhanced.startswith("5.1.") or (code, enhanced) == (550, "5.4.1")
     if code in (550, 551, 553) and is_about_mailbox:

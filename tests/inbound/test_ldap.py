@@ -7,8 +7,10 @@ from typing import Any
 import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPSocketOpenError
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from jetmail.inbound import ldap
 from jetmail.inbound.ldap import DOWN_FOR, Directory, LdapOptions
@@ -108,6 +110,25 @@ class DirectoryTests(SynchronousTestCase):
             self.clock.advance(DOWN_FOR)
             self.directory.refuses.clear()
             self.assertEqual(self.ask("ann@demo.test"), Existence.YES)
+
+    def test_who_waits_is_told(self) -> None:
+        """Whoever waits for a turn when the directory is found dead hears so at once: it is not asked once more for each of them."""
+        running: list[Deferred[bool]] = []
+
+        @implementer(IExecutor)
+        class Slow:
+            def run(self, function: Any, *arguments: Any) -> Deferred[bool]:
+                running.append(Deferred())
+                return running[-1]
+
+        directory = Directory(IExecutor(Slow()), self.clock, LdapOptions(("ldap://one.test",), "dc=test", connections=2))
+        asked = [directory.ask(parse(f"{number}@demo.test")) for number in range(50)]
+        self.assertEqual(len(running), 2)
+        running[0].errback(LDAPSocketOpenError("time is over"))
+        running[1].callback(True)
+        self.assertEqual(len(running), 2)
+        self.assertEqual([self.successResultOf(each) for each in asked], [Existence.FAULT, Existence.YES, *[Existence.FAULT] * 48])
+        self.flushLoggedErrors()
 
     def test_a_kept_connection_that_had_ended(self) -> None:
         """It is replaced by a fresh one within the same question."""

@@ -26,6 +26,7 @@ from tests.outbound.delivering import EHLO_BARE, AttemptCase, job
         (550, "5.4.1", Existence.NO),
         (550, "5.2.1", Existence.NO),
         (552, "5.2.2", Existence.YES),
+        (452, "4.2.2", Existence.YES),
         (552, "", Existence.YES),
         (550, "5.7.1", Existence.UNKNOWN),
         (554, "5.7.1", Existence.UNKNOWN),
