@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from itertools import count
 from typing import Any
 
@@ -16,11 +14,9 @@ from jetmail.jobs.retention import DAY, RetentionJob
 from jetmail.jobs.vacuum import VacuumJob
 from jetmail.offload import InlineExecutor
 from jetmail.spool.files import MemoryStore
-from jetmail.store import migrations
-from jetmail.store.database import InlineDatabase
 from jetmail.store.traffic.messages import Content, accept
 from jetmail.store.traffic.retention import Checkpoint
-from tests.store.samples import delivery, memory_store, message
+from tests.store.samples import delivery, disk_store, memory_store, message
 
 
 class RetentionJobTests(SynchronousTestCase):
@@ -48,12 +44,7 @@ class SpaceJobTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A store with 2 MB of free pages and a log."""
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.path = os.path.join(folder.name, "store.sqlite")
-        migrations.apply(self.path)
-        self.db = InlineDatabase(self.path)
-        self.addCleanup(self.db.close)
+        self.db, self.path = disk_store(self)
         content = Content(200_000, b"x" * 200_000)
         for number in range(10):
             self.successResultOf(self.db.run(accept, message(number, content=content)))

@@ -40,15 +40,18 @@ class Names:
             except OSError:
                 return
             query = DNSRecord.parse(data)
-            name = str(query.q.qname).rstrip(".").lower()
             reply = query.reply()
-            if name not in self.zone:
-                reply.header.rcode = RCODE.NXDOMAIN
-            elif not self.zone[name]:
-                reply.header.rcode = RCODE.SERVFAIL
-            elif query.q.qtype == QTYPE.TXT:
-                reply.add_answer(RR(name, QTYPE.TXT, ttl=60, rdata=TXT(self.zone[name])))
+            self.answer(str(query.q.qname).rstrip(".").lower(), query.q.qtype, reply)
             self.socket.sendto(reply.pack(), client)
+
+    def answer(self, name: str, kind: int, reply: DNSRecord) -> None:
+        """What is said of a name."""
+        if name not in self.zone:
+            reply.header.rcode = RCODE.NXDOMAIN
+        elif not self.zone[name]:
+            reply.header.rcode = RCODE.SERVFAIL
+        elif kind == QTYPE.TXT:
+            reply.add_answer(RR(name, QTYPE.TXT, ttl=60, rdata=TXT(self.zone[name])))
 
     def close(self) -> None:
         """No more answers."""

@@ -26,25 +26,16 @@ class Zones(Names):
         self.aliases: dict[str, str] = {}
         super().__init__({})
 
-    def serve(self) -> None:
-        while True:
-            try:
-                data, client = self.socket.recvfrom(4096)
-            except OSError:
-                return
-            query = DNSRecord.parse(data)
-            name = str(query.q.qname).rstrip(".").lower()
-            answer = query.reply()
-            if target := self.aliases.get(name):
-                answer.add_answer(RR(name, QTYPE.CNAME, ttl=1, rdata=CNAME(target)))
-                name = target
-            if name in self.zone and query.q.qtype == QTYPE.TXT:
-                text = self.zone[name].encode()
-                strings = [text[start : start + 255] for start in range(0, len(text), 255)]
-                answer.add_answer(RR(name, QTYPE.TXT, ttl=1, rdata=TXT(strings)))
-            elif not answer.rr and name not in self.zone:
-                answer.header.rcode = RCODE.NXDOMAIN
-            self.socket.sendto(answer.pack(), client)
+    def answer(self, name: str, kind: int, reply: DNSRecord) -> None:
+        if target := self.aliases.get(name):
+            reply.add_answer(RR(name, QTYPE.CNAME, ttl=1, rdata=CNAME(target)))
+            name = target
+        if name in self.zone and kind == QTYPE.TXT:
+            text = self.zone[name].encode()
+            strings = [text[start : start + 255] for start in range(0, len(text), 255)]
+            reply.add_answer(RR(name, QTYPE.TXT, ttl=1, rdata=TXT(strings)))
+        elif not reply.rr and name not in self.zone:
+            reply.header.rcode = RCODE.NXDOMAIN
 
     def publish(self, appliance: Appliance, domain: str) -> None:
         """As the command line says, the customer's records and ours."""

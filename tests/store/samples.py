@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 from typing import Any
+from unittest import TestCase
 
 from jetmail.store import migrations
 from jetmail.store.database import InlineDatabase
@@ -15,6 +18,17 @@ def memory_store() -> InlineDatabase:
     db = InlineDatabase(":memory:")
     build(db.connection)
     return db
+
+
+def disk_store(test: TestCase) -> tuple[InlineDatabase, str]:
+    """A store on the disk and its path, so that another connection can change it. Gone with the test."""
+    folder = tempfile.TemporaryDirectory()
+    test.addCleanup(folder.cleanup)
+    path = os.path.join(folder.name, "store.sqlite")
+    migrations.apply(path)
+    db = InlineDatabase(path)
+    test.addCleanup(db.close)
+    return db, path
 
 
 def build(connection: sqlite3.Connection) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.mail.address import Address, parse
-from jetmail.store import migrations
-from jetmail.store.database import Connection, InlineDatabase, connect
+from jetmail.store.database import Connection, connect
 from jetmail.store.directory import aliases, audit, cache, domains, recipients, rules
 from jetmail.store.directory import jobs as job_records
 from jetmail.store.directory import settings as stored_settings
@@ -20,7 +16,7 @@ from jetmail.store.directory.aliases import MAX_DEPTH, MAX_TARGETS, Expansion, F
 from jetmail.store.directory.domains import Destination, Domain
 from jetmail.store.directory.rules import StoredRule
 from jetmail.store.directory.versions import bump_queue, directory_version, queue_version
-from tests.store.samples import memory_store
+from tests.store.samples import disk_store, memory_store
 
 
 def told(expansion: Expansion) -> set[str]:
@@ -167,12 +163,7 @@ class CacheTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A store on the disk, so that another connection can change it."""
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.path = os.path.join(folder.name, "store.sqlite")
-        migrations.apply(self.path)
-        self.db = InlineDatabase(self.path)
-        self.addCleanup(self.db.close)
+        self.db, self.path = disk_store(self)
         self.reads: list[str] = []
         self.db.connection.set_trace_callback(self.reads.append)
         self.directory = cache.Directory(self.db)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from jetmail.errors import StoreError
-from jetmail.store import migrations
-from jetmail.store.database import InlineDatabase, connect
+from jetmail.store.database import connect
 from jetmail.store.traffic import messages, retention, stats
 from jetmail.store.traffic.messages import Content, accept
-from tests.store.samples import delivery, memory_store, message
+from tests.store.samples import delivery, disk_store, memory_store, message
 
 
 class ExpireTests(SynchronousTestCase):
@@ -60,12 +58,7 @@ class SpaceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """A store on the disk."""
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.path = os.path.join(folder.name, "store.sqlite")
-        migrations.apply(self.path)
-        self.db = InlineDatabase(self.path)
-        self.addCleanup(self.db.close)
+        self.db, self.path = disk_store(self)
 
     def fill(self, count: int) -> None:
         """Messages of 100 KB."""
