@@ -60,9 +60,10 @@ def _mailbox(name: str, spec: str) -> Mailbox:
 class _Item:
     """One list item in the making."""
 
-    __slots__ = ("angle", "has_angle", "text")
+    __slots__ = ("angle", "comment", "has_angle", "text")
 
     def __init__(self) -> None:
+        self.comment = ""
         self.text: list[str] = []
         self.angle: list[str] = []
         self.has_angle = False
@@ -87,6 +88,7 @@ def _scan(text: str, is_clean: bool) -> tuple[list[Mailbox], bool]:
         if char == "(":
             stop = _end_of_comment(text, position)
             is_clean = is_clean and stop > 0
+            item.comment = text[position + 1 : stop - 1] if stop and item.text and not item.has_angle else item.comment
             position = stop or end
             target.append(" ")
             continue
@@ -119,7 +121,7 @@ def _close(item: _Item, found: list[Mailbox]) -> bool:
     if not item.has_angle:
         if not text:
             return True  # obs-addr-list: empty items are allowed
-        mailbox = _mailbox("", _tight(text))
+        mailbox = _mailbox(item.comment, _tight(text))  # RFC 822's way to give a name, which mail programs still show as one
         found.append(mailbox if mailbox.address is not None else Mailbox(encoded.decode_words(text)[:MAX_NAME], None))
         return mailbox.address is not None
     spec = _tight("".join(item.angle).strip())

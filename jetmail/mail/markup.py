@@ -35,19 +35,23 @@ _BREAKS = frozenset(
 _READ = frozenset("a area img input form meta iframe frame embed object base font body button svg bgsound link".split())
 _VOID = frozenset("br hr img input meta link area base col embed source track wbr".split())
 _HIDES = re.compile(
-    r"display:none|visibility:hidden|mso-hide:all|max-height:0(?!\.?[1-9])|(?<![a-z-])opacity:0(?!\.?\d*[1-9])|text-indent:-\d{3}|(?:left|top):-\d{4}"
+    r"display:none|visibility:hidden|mso-hide:all|max-height:0(?!\.?[1-9])|(?<![a-z-])opacity:0(?!\.?\d*[1-9])|text-indent:-\d{3}|(?:left|top):-\d{4}|"
+    r"clip:rect\(0|clip-path:inset\((?:50|100)%|(?<![a-z-])color:(?:transparent|rgba\(\d+,\d+,\d+,0(?:\.0+)?\))"
 )
+_NO_SIZE = re.compile(r"(?:^|;)(?:height|width):0(?:p[xt]|%)?(?:$|[;!])")
 _TINY = re.compile(r"font-size:(?:0(?!\.?\d*[1-9])|[01](?:\.\d+)?p[xt](?![a-z0-9]))")
 # What a tag must hold before its style is worth taking apart.
-_HIDING_WORDS = ("hidden", "display", "mso-hide", "max-height", "opacity", "text-indent", "left:-", "top:-")
+_HIDING_WORDS = ("hidden", "display", "mso-hide", "max-height", "opacity", "text-indent", "left:-", "top:-", "clip")
 _MAY_BE_TINY = re.compile(r"font-size\s*:\s*[01](?!\d)")
 _HAS_INK = re.compile(r"[;\"' ]color\s*:")
+_HAS_PALE_INK = re.compile(r"(?<![a-z-])color\s*[:=][\s\"']*(?:#f[a-f]|white|transparent|rgb)")
 _COLOUR = re.compile(r"(?<![a-z-])color:([^;!]+)")
 _GROUND = re.compile(r"background(?:-color)?:([^;!]+)")
 _OPENED = re.compile(r"<[a-zA-Z/!?]")
 _LONG_NUMBER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")
 _SPACE = re.compile(r"\s+")
 _LETTER_REFERENCE = re.compile(r"&#(?:0*(?:6[5-9]|[78][0-9]|90|9[7-9]|1[01][0-9]|12[0-2])|[xX]0*(?:4[1-9a-fA-F]|5[0-9aA]|6[1-9a-fA-F]|7[0-9aA])); ?")
+_NEARLY_WHITE = re.compile(r"#f[a-f]f[a-f]f[a-f]|rgb\(25[0-5],25[0-5],25[0-5]\)")
 _SAME_WHITE = frozenset({"#fff", "#ffffff", "white", "rgb(255,255,255)"})
 
 
@@ -131,6 +135,7 @@ class _Reader:
         self.refresh = ""
         self.base = ""
         self.has_tiny = self.has_ink = False
+        self.white: bool | None = None
         self.link: str | None = None  # the target of the link being read
         self.link_from = 0  # where its text began
         self.link_image = False
@@ -207,25 +212,37 @@ class _Reader:
 
     def _style(self, name: str, given: dict[str, str]) -> None:
         style = _SPACE.sub("", given.get("style", "")).lower()
-        if (style and _HIDES.search(style)) or "hidden" in given:
+        if "hidden" in given or (style and (_HIDES.search(style) or ("overflow:hidden" in style and _NO_SIZE.search(style)))):
             if name not in _VOID and name not in _END_OF:
                 self.hider, self.hider_depth = name, 1
             return
         if "font-size:" in style and _TINY.search(style):
             self.has_tiny = self.is_tiny = True
+        ink = _COLOUR.search(style)
+        if (_is_white(ink[1] if ink else given.get("color", "") if name == "font" else "")) and name not in _VOID and self.is_white():
+            self.has_ink = True
+            self.hider, self.hider_depth = name, 1
+            return
         ground = _GROUND.search(style)
-        if ground is not None and (ink := _COLOUR.search(style)) is not None:
+        if ground is not None and ink is not None:
             first, second = ink[1], ground[1]
             if (first == second or (first in _SAME_WHITE and second in _SAME_WHITE)) and name not in _VOID:
                 self.has_ink = True
                 self.hider, self.hider_depth = name, 1
+
+    def is_white(self) -> bool:
+        """Whether nothing in the page says that its ground is another than white."""
+        if self.white is None:
+            lowered = self.html.lower()
+            self.white = "background" not in lowered and "bgcolor" not in lowered
+        return self.white
 
     def _read_tag(self, name: str, given: dict[str, str]) -> None:
         if name == "a" or name == "area":
             self._end_link()
             target = given.get("href", "").strip()[:MAX_TARGET]
             if target and len(self.links) < MAX_LINKS:
-                self.link, self.link_from, self.link_image = target, len(self.text), False
+                self.link, self.link_from, self.link_image = target, len(self.text), name == "area"
         elif name == "img":
             self.link_image = True
             if len(self.images) < MAX_IMAGES:
@@ -262,11 +279,19 @@ class _Reader:
         self.link = None
 
 
+def _is_white(colour: str) -> bool:
+    """Whether nobody can tell a colour from white."""
+    colour = colour.strip().lower()
+    return colour in _SAME_WHITE or _NEARLY_WHITE.fullmatch(colour) is not None
+
+
 def _may_hide(tag: str) -> bool:
     for word in _HIDING_WORDS:
         if word in tag:
             return True
-    return ("font-size" in tag and _MAY_BE_TINY.search(tag) is not None) or ("background" in tag and _HAS_INK.search(tag) is not None)
+    if "font-size" in tag and _MAY_BE_TINY.search(tag) is not None:
+        return True
+    return "color" in tag and (_HAS_PALE_INK.search(tag) is not None or ("background" in tag and _HAS_INK.search(tag) is not None))
 
 
 def _number(text: str) -> int:

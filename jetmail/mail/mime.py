@@ -129,6 +129,8 @@ def _read(walk: _Walk, start: int, end: int, depth: int, default: str) -> None:
             before = walk.entities
             _read_parts(walk, body, end, depth, boundary, "message/rfc822" if content_type == "multipart/digest" else "text/plain")
             if walk.entities == before:  # nothing was found where the boundary should be: mail programs show all of it as text
+                walk.flaws.add("boundary")
+                walk.flaws.discard("unclosed")
                 walk.parts.append(Part("text/plain", "", "", "", "", depth, body, end))
             return
         walk.flaws.add("boundary")

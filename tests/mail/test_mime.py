@@ -79,6 +79,7 @@ def test_attached_message() -> None:
     [
         (multipart(b"\r\nx", close=False), "unclosed"),
         (b"Content-Type: multipart/mixed\r\n\r\nx", "boundary"),
+        (b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n", "boundary"),
         (multipart(*[b"\r\nx"] * (mime.MAX_PARTS + 5)), "parts"),
         (b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(50)), "depth"),
         (multipart(b"Content-Type: text/plain\r\nX: " + b"x" * mime.MAX_PART_HEADER), "header"),

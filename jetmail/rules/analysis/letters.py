@@ -15,9 +15,12 @@ from functools import lru_cache
 INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f]"
 )
+# Joiners have their use in emoji and Persian; these have none within a Latin word, but for soft hyphens between its syllables: nobody parts off a
+# single letter.
 _INSIDE = re.compile(
-    r"(?<=[A-Za-z\u00c0-\u024f])[\u00ad\u200b\u2060\u2062-\u2064\ufeff\u180e\u034f]+(?=[A-Za-z\u00c0-\u024f])"
-)  # joiners have their use in emoji and Persian; these have none within a Latin word
+    r"(?<=[A-Za-z\u00c0-\u024f])[\u200b\u2060\u2062-\u2064\ufeff\u180e\u034f]+(?=[A-Za-z\u00c0-\u024f])|"
+    r"\b[A-Za-z\u00c0-\u024f]\u00ad+(?=[A-Za-z\u00c0-\u024f])|(?<=\u00ad)[A-Za-z\u00c0-\u024f](?:\b|\u00ad+)"
+)
 OVERRIDES = re.compile("[\u202d\u202e\u2066-\u2068]")
 
 _LATIN = "A-Za-z\u00c0-\u024f"

@@ -22,6 +22,7 @@ from jetmail.rules.symbols import symbols
 
 DAY = 86_400
 MAX_DATE = 200
+MAX_ZONE = 14  # hours: what no clock on earth is off is a date nobody's clock made
 
 _PLAIN_DATE = re.compile(
     r"(?:[A-Za-z]{3}, )?(\d\d?) ([A-Z][a-z][a-z]) ((?:19|20)\d\d) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)([0-5]\d)(?: \([A-Z]{1,5}\))?", re.ASCII
@@ -190,6 +191,8 @@ def _when(value: str) -> float | None:
     """A date of a header field as epoch seconds, None when it is none."""
     if plain := _PLAIN_DATE.fullmatch(value):  # as nearly all are: read in a quarter of the time
         day, month, year, hour, minute, second, sign, east, more = plain.groups()
+        if int(east) > MAX_ZONE:
+            return None
         try:
             local = datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second), tzinfo=UTC)
             return local.timestamp() - (int(east) * 3600 + int(more) * 60) * (-1 if sign == "-" else 1)

@@ -15,6 +15,7 @@ from jetmail.rules.facts import Facts
 from jetmail.rules.policy import Policy
 from jetmail.rules.symbols import symbols
 
+MAX_REPLY_TO = 5  # who asks for answers to more has no one place in mind
 _ADDRESS = re.compile(r"[a-z0-9._%+=-]{1,64}@((?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,18})", re.IGNORECASE)
 _HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.){1,4}[a-z]{2,18}", re.IGNORECASE)
 _NOISE = re.compile(r"[#*_~|^=<>{}$%!+]{2,}|,\s*_|\.{3,}|\s{3,}|^[#*_~|^=$%!+]|[#*_~|^=$%+]$|[a-z0-9]\|[a-z0-9]", re.IGNORECASE)
@@ -90,7 +91,8 @@ class Identity(ContentRule):
         if shown is not None:
             other = shown[1].lower()
             if hosts.registrable(other) != content.registered:
-                notes.add("FROM_NAME_OWN" if other in own else "FROM_NAME_ADDRESS", name[:100])
+                is_own = any(other == each or other.endswith("." + each) for each in own)
+                notes.add("FROM_NAME_OWN" if is_own else "FROM_NAME_ADDRESS", name[:100])
         else:
             folded = letters.folded(name)
             if any(each in folded and each != domain and not domain.endswith("." + each) for each in own):
@@ -150,8 +152,11 @@ class Identity(ContentRule):
         if not content.reply_to or not content.domain or content.is_list:
             return
         free_mail = self.maps.places.free_mail
-        address = content.reply_to[0].address
-        assert address is not None
+        address, *others = (box.address for box in content.reply_to[:MAX_REPLY_TO] if box.address is not None)
+        if content.registered not in free_mail:
+            for other in others:  # beside one that is as it should be
+                if other.domain in free_mail or hosts.registrable(other.domain) in free_mail:
+                    notes.add("REPLY_TO_FREE_MAIL", str(other))
         registered = hosts.registrable(address.domain)
         if any(address.key == recipient.address.key for recipient in facts.recipients[:20]):
             notes.add("REPLY_TO_RECIPIENT", str(address))

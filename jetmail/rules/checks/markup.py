@@ -78,7 +78,11 @@ class Markup(ContentRule):
     def _pictures(self, notes: Notes, content: Content) -> None:
         images = [image for _, page in content.structure.pages for image in page.images]
         large = [image for image in images if image.width >= 200 or image.height >= 150 or not (image.width or image.height)]
-        if not large or not content.links:
+        if not large:
+            return
+        if not content.links:
+            if content.letters < 20:
+                notes.add("HTML_PICTURE_TEXT")
             return
         linked = any(link.has_image for link in content.links)
         if content.letters < 120 and linked:

@@ -18,6 +18,7 @@ def test_an_honest_message_has_none() -> None:
         ({"date": None}, "DATE_MISSING"),
         ({"date": "yesterday"}, "DATE_INVALID"),
         ({"date": "Tue, 31 Feb 2023 99:00:00 +9999"}, "DATE_INVALID"),
+        ({"date": "Tue, 14 Nov 2023 22:13:20 +9900"}, "DATE_INVALID"),
         ({"date": "Fri, 17 Nov 2023 22:13:20 +0000"}, "DATE_FUTURE"),
         ({"date": "Tue, 14 Nov 2017 22:13:20 +0000"}, "DATE_PAST"),
         ({"message_id": None}, "MESSAGE_ID_MISSING"),

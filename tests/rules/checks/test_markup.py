@@ -30,6 +30,9 @@ WORDS = "<p>" + "See you on Thursday at the usual place, bring the drawings with
         (mail("Your \u0430ccount at the b\u0430nk\r\n"), "TEXT_MIXED"),
         (mail("\U0001d400\U0001d401\U0001d402\U0001d403\U0001d404\U0001d405\r\n"), "TEXT_STYLED"),
         (mail("ac\u200bcount veri\u200bfied pass\u200bword\r\n"), "TEXT_INVISIBLE"),
+        (mail("p\u00ada\u00ads\u00ads\u00adword\r\n"), "TEXT_INVISIBLE"),
+        (page("<img src='http://x.example/p.png' usemap='#m'><map name=m><area href='http://x.example/'></map>"), "HTML_PICTURES_ONLY"),
+        (page("<img src='http://x.example/p.png'>"), "HTML_PICTURE_TEXT"),
         (mail("Your PayPaI receipt is here\r\n"), "TEXT_BRAND_IMITATED"),
     ],
 )
@@ -41,6 +44,11 @@ def test_markup(message: Message, symbol: str) -> None:
 def test_a_preheader_is_no_hidden_text() -> None:
     """A line kept for the list of messages is how newsletters are made."""
     assert symbols(page(f"<div style='display:none'>All about Thursday</div>{WORDS}")) == {"MIME_HTML_ONLY"}
+
+
+def test_hyphens_between_syllables_are_honest() -> None:
+    """Soft hyphens where a word may be parted say nothing."""
+    assert "TEXT_INVISIBLE" not in symbols(page("<p>Donau&shy;dampf&shy;schiff&shy;fahrts&shy;gesell&shy;schaft</p>"))
 
 
 def test_other_alphabets_are_not_mixed() -> None:
