@@ -134,19 +134,21 @@ class Watch:
             (self._folder / f"{name}.txt").write_text(f"{finding.kind} {finding.place}\n{finding.detail}\n", "utf-8", "backslashreplace")
 
 
-def run(target: Target, seconds: float, seed: int, folder: Path | None = None, most: int = 1 << 62) -> Tally:
-    """Fuzz for `seconds` of wall clock or `most` inputs; every seed input is run once first, as far as there is time."""
+def run(
+    target: Target, seconds: float, seed: int, folder: Path | None = None, most: int = 1 << 62, clock: Callable[[], float] = monotonic
+) -> Tally:
+    """Fuzz for `seconds` of `clock` or `most` inputs; every seed input is run once first, as far as there is time."""
     random = Random(f"{target.name}{seed}")
     watch = Watch(target, folder)
     corpus = list(dict.fromkeys(target.seeds())) or [b""]
-    end = monotonic() + seconds
+    end = clock() + seconds
     order = corpus[:]
     random.shuffle(order)
     for octets in order:
-        if monotonic() >= end - seconds / 2 or watch.tally.executions >= most // 2:
+        if clock() >= end - seconds / 2 or watch.tally.executions >= most // 2:
             break
         watch(octets)
-    while monotonic() < end and watch.tally.executions < most:
+    while clock() < end and watch.tally.executions < most:
         octets = mutation.mutated(random, corpus, target.tokens)
         watch(octets)
         if len(octets) < 4_000 and len(corpus) < MAX_CORPUS and random.randrange(40) == 0:
