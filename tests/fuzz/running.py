@@ -134,9 +134,7 @@ class Watch:
             (self._folder / f"{name}.txt").write_text(f"{finding.kind} {finding.place}\n{finding.detail}\n", "utf-8", "backslashreplace")
 
 
-def run(
-    target: Target, seconds: float, seed: int, folder: Path | None = None, most: int = 1 << 62, clock: Callable[[], float] = monotonic
-) -> Tally:
+def run(target: Target, seconds: float, seed: int, folder: Path | None = None, most: int = 1 << 62, clock: Callable[[], float] = monotonic) -> Tally:
     """Fuzz for `seconds` of `clock` or `most` inputs; every seed input is run once first, as far as there is time."""
     random = Random(f"{target.name}{seed}")
     watch = Watch(target, folder)
