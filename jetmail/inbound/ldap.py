@@ -1,8 +1,9 @@
 """Recipients looked up in LDAP or Active Directory (RFC 4511, 4513, 4515): one search a question, over a few connections that are kept.
 
 ldap3 blocks, so every search runs on a thread of the executor, no more of them at a time than `connections`, so that a directory that hangs leaves
-threads for everybody else; connecting and answering each take at most `timeout` seconds. When no server answers, the next questions within
-DOWN_FOR, and those that wait, are answered FAULT without asking. What is searched for is escaped (RFC 4515 3); a password is sent over TLS only (config.py sees to it).
+threads for everybody else; connecting and answering each take at most `timeout` seconds. When no server answers, those who wait and whoever asks
+within DOWN_FOR are answered FAULT without asking. What is searched for is escaped (RFC 4515 3); a password is sent over TLS only (config.py sees to
+it).
 
 `ask` never fails: what goes wrong is FAULT, and logged. ldap3 is imported when the first question is asked: it is 4 MB that few need.
 """
