@@ -34,6 +34,7 @@ _PLAIN_VALUE = re.compile(
 _PLAIN_PARAMETER = re.compile(r";[ \t]*([A-Za-z0-9-]{1,40})=(?:\"([^\"\\]*)\"|([^\s;\"]+))")
 _UUENCODED = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,200})\r?\n(?=[!-M][ -`]{4,80}\r?\n)", re.MULTILINE)
 _HEAD_END = re.compile(rb"\A\r?\n|\n\r?\n")
+_LOOSE_BOUNDARY = re.compile(r"\sboundary\s{0,9}=\s{0,9}\"?([^\s\";]{1,200})", re.IGNORECASE)
 _WORD = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}")
 
 
@@ -124,7 +125,7 @@ def _read(walk: _Walk, start: int, end: int, depth: int, default: str) -> None:
     fields = _fields(walk.octets[start:head_end])
     content_type = _content_type(fields, default)
     if depth < MAX_DEPTH and content_type.startswith("multipart/"):
-        boundary = _parameter(fields, "boundary", "content-type")
+        boundary = _parameter(fields, "boundary", "content-type") or _loose_boundary(walk, fields)
         if boundary and len(boundary) <= 200:
             before = walk.entities
             _read_parts(walk, body, end, depth, boundary, "message/rfc822" if content_type == "multipart/digest" else "text/plain")
@@ -282,7 +283,19 @@ def _content_type(fields: Fields | _Plain, default: str) -> str:
     value = _field(fields, "content-type").partition(";")[0].strip().lower()
     if not value:
         return default
-    return value if _WORD.fullmatch(value) else "text/plain"  # RFC 2045 5.2
+    if _WORD.fullmatch(value):
+        return value
+    first = value.split(maxsplit=1)[0]  # "multipart/mixed boundary=x", of which lenient programs make parts all the same
+    return first if first.startswith("multipart/") and _WORD.fullmatch(first) else "text/plain"  # RFC 2045 5.2
+
+
+def _loose_boundary(walk: _Walk, fields: Fields | _Plain) -> str:
+    """The boundary of a field that lacks the semicolon before it; '' for none."""
+    found = _LOOSE_BOUNDARY.search(_field(fields, "content-type")[:2_000])
+    if found is None:
+        return ""
+    walk.flaws.add("boundary")
+    return found[1]
 
 
 def _parameter(fields: Fields | _Plain, name: str, header: str) -> str:
