@@ -51,6 +51,14 @@ def test_scan_for_people(org: CommandLine, letter: str) -> None:
     assert "554 5.7.1 [SPAM]" in org.ok("scan", letter, "--no-dns", "--ip", "2001:db8::7", "--mail-from", "<>")
 
 
+def test_scan_for_nobody_in_particular(org: CommandLine, letter: str) -> None:
+    """Without a recipient nothing is held against a message for whom it is addressed to; with one it is."""
+    Path(letter).write_text("From: Ann <ann@lax.example>\nTo: bob@example.org\nSubject: Hello\n\nHello Bob, see you on Monday.\n")
+    assert "TO_OTHERS" not in org.ok("scan", letter, "--no-dns")
+    assert "TO_OTHERS" not in org.ok("scan", letter, "--no-dns", "--rcpt", "bob@example.org")
+    assert "TO_OTHERS" in org.ok("scan", letter, "--no-dns", "--rcpt", "carol@example.org")
+
+
 def test_scan_obeys_lists_and_rules(org: CommandLine, letter: str) -> None:
     """The people's own rules and lists count as they would: blocked by network at RCPT, allowed by rule over the score."""
     org.ok("list", "add", "--scope", "domain:example.org", "block", "192.0.2.0/24")

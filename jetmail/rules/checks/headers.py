@@ -145,7 +145,8 @@ class Headers(ContentRule):
             notes.add("TO_SENDER")
         elif facts.recipients and addresses and not content.is_list and not message.value(b"resent-to"):
             keys = {address.key for address in addresses}
-            if not any(recipient.address.key in keys for recipient in facts.recipients):
+            # .invalid is nobody's (RFC 6761 6.4): it stands for whoever gets a message that is judged for nobody in particular
+            if not any(recipient.address.key in keys or recipient.address.domain.endswith(".invalid") for recipient in facts.recipients):
                 notes.add("TO_OTHERS")
 
     def _form(self, notes: Notes, message: Message) -> None:
