@@ -47,7 +47,7 @@ How they are meant to add up:
 - One sign is never proof, but for a program in an attachment. Weights under 1 are what honest mail does too; 2 and more is what it hardly ever
   does.
 - Many signs of one kind are still one kind: each rule has a bound (`most` in `etc/rules.toml`), and where its findings pass it each counts for
-  less. So the words of a text alone, or its links alone, never make spam.
+  less. So the words of a text alone, or its links alone, never make spam. A weight set above the bound stands.
 - What means little alone and much together has a symbol of its own (Deceit).
 - One odd link among many hosts counts for less, and so does a theme in a long text: digests and newsletters quote all sorts.
 - Mailing lists rewrite From and Reply-To: on mail that says it comes from one, those differences are not counted.

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jetmail.errors import ConfigError
-from jetmail.rules.symbols import load, symbols
+from jetmail.rules.analysis.rule import Notes
+from jetmail.rules.symbols import Scores, Symbol, load, symbols
 
 DECLARED = symbols("test", ("A_SIGN", 2.0, "It has a sign."), ("B_SIGN", 0.5, "It has another."))
 
@@ -28,3 +29,16 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "scores.toml", DECLARED)
     assert len(caught.value.problems) == 4
+
+
+def test_a_weight_above_the_bound_stands() -> None:
+    """What etc/scores.toml says of one symbol is what it weighs, though the rule's bound is lower; the bound holds for what comes together."""
+    scores = Scores(
+        [Symbol("ONE", "Header", 1.0, "One."), Symbol("TWO", "Header", 3.0, "Two."), Symbol("THREE", "Header", 3.0, "Three.")], {"ONE": 9.5}
+    )
+    high, many = Notes(scores), Notes(scores)
+    high.add("ONE")
+    many.add("TWO")
+    many.add("THREE")
+    assert [finding.score for finding in high.verdict(4.5).findings] == [9.5]
+    assert sum(finding.score for finding in many.verdict(4.5).findings) == 4.5

@@ -30,9 +30,11 @@ class Notes:
             self._found[word] = self._scores.finding(word, detail, factor * self.dilution)
 
     def verdict(self, most: float) -> Verdict:
-        """The findings as a rule's answer. Where they come to more than `most`, each counts for less: many signs of one kind are still one kind."""
+        """The findings as a rule's answer. Where they come to more than `most`, each counts for less: many signs of one kind are still one kind. A
+        weight that somebody has set higher than that stands: it was meant."""
         if not self._found:
             return NO_OPINION
+        most = max(most, *(finding.score for finding in self._found.values()))
         total = sum(finding.score for finding in self._found.values())
         if total <= most:
             return Verdict(tuple(self._found.values()))
