@@ -1,7 +1,8 @@
 """The classifier as a rule sees it: a message in, an Assessment out, for everybody or for one person.
 
 `model` is replaced or trained by whoever owns it (jobs.learning in the running process); `overlay_of` says what a person has taught. Costs are
-those of classifier.features once for each message and then some 10 microseconds, 60 with an overlay.
+those of classifier.features once for each message and then some 10 microseconds, 60 with an overlay; the first one after a lesson pays for
+Model.level as well.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Classifier:
     def assess(self, found: Features, overlay: Overlay | None = None) -> Assessment:
         """What is to be thought of a message with these features, with one person's `overlay` or for all."""
         model = self.model
-        logit, spam, ham = model.score(found), model.spam, model.ham
+        spam, ham = model.spam, model.ham
+        logit = model.score(found) - evidence(spam, ham) * model.level()
         if overlay is not None:
             logit, spam, ham = logit + sum(overlay.logits(found)), spam + overlay.spam, ham + overlay.ham
         return Assessment(logit, evidence(spam, ham))

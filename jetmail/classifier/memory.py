@@ -36,6 +36,11 @@ class Memory:
         kept, first = self._kept[not is_spam], (self._turn if turn is None else turn) * count
         return [kept[(first + each) * _STRIDE % len(kept)] for each in range(count)] if kept else []
 
+    def sample(self, is_spam: bool, count: int) -> list[Features]:
+        """`count` messages of a kind, or all there are: of every age."""
+        kept = self._kept[is_spam]
+        return [kept[place * len(kept) // count] for place in range(count)] if len(kept) > count else list(kept)
+
     def keep(self, found: Features, is_spam: bool, *, undoes: bool = False) -> None:
         """A message was learnt. `undoes`: it may be here as the opposite, and must not be repeated so."""
         self._turn += 1

@@ -114,6 +114,7 @@ class Learner:
             self._learn(steps)
             await self._keep_overlays()
             self._again = self._again or len(steps) == AT_ONCE
+        self.classifier.model.level()  # so that no message has to wait for it
 
     def _learn(self, steps: tuple[Step, ...]) -> None:
         model = self.classifier.model

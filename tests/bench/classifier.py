@@ -90,7 +90,7 @@ class Bench:
         """(logit, score) of the classifier as it is now."""
         verdict = self.rule.judge(Facts(0.0, Client("192.0.2.1"), message=message), Policy())
         classifier = self.learner.classifier
-        return classifier.model.score(classifier.features(message)), sum(finding.score for finding in verdict.findings)
+        return classifier.assess(classifier.features(message)).logit, sum(finding.score for finding in verdict.findings)
 
     def teach(self, message: Message, is_spam: bool) -> None:
         """One message, learnt when the call returns."""

@@ -110,6 +110,21 @@ def test_seed_is_small_and_counts_for_nothing() -> None:
     assert abs(seed.score(found(3, True)) - model.score(found(3, True))) < 0.5
 
 
+def test_level() -> None:
+    """It lies in the middle of what is said of the ham and of the spam that was learnt, is the same once read back, and another after a lesson."""
+    assert Model.empty().level() == seed().level() == 0.0
+    model = Model.empty()
+    model.train(found(1, True), True)
+    assert model.level() == 0.0, "of one kind nothing can be said"
+    model = taught(10)
+    ham, spam = (sum(model.score(found(number, is_spam)) for number in range(10)) / 10 for is_spam in (False, True))
+    assert model.level() == pytest.approx((ham + spam) / 2, abs=1e-3)
+    assert load(model.dump()).level() == model.copy().level() == model.level()
+    before = model.level()
+    model.train(found(500, True), True)
+    assert model.level() != before
+
+
 @pytest.fixture(scope="module")
 def octets() -> bytes:
     """A seed: short enough to be damaged at every place."""
@@ -153,6 +168,17 @@ def test_memory_is_bounded() -> None:
     assert not memory.opposites(True)
     assert Memory.load(memory.dump()).dump() == memory.dump()
     assert MAX_KEPT in (int.from_bytes(memory.dump()[place : place + 4], "little") for place in (4, 8))
+
+
+def test_memory_samples_every_age() -> None:
+    """A sample is of the oldest and of the newest; of few, all are in it."""
+    memory = Memory()
+    for number in range(30):
+        memory.keep(found(number, True), True)
+    assert [len(memory.sample(True, count)) for count in (7, 30, 100)] == [7, 30, 30]
+    assert not memory.sample(False, 7)
+    kept = [each.tobytes() for each in memory.sample(True, 30)]
+    assert [kept.index(each.tobytes()) for each in memory.sample(True, 3)] == [0, 10, 20]
 
 
 def test_memory_forgets_what_was_undone() -> None:
