@@ -31,6 +31,15 @@ _DECIDED = {
     "CLIENT_REFUSED": "The sending host may not connect here.",
     "LOCKDOWN": "The owner of the sender's domain lets other users send, or this one from other networks (Domain Lockdown).",
     "LOCKDOWN_UNKNOWN": "DNS could not tell whom the owner of the sender's domain lets send.",
+    "LOOP": "The message has been here before, or goes in circles.",
+    "ALIAS_LOOP": "The recipient's aliases lead to one another in a circle.",
+    "DOMAIN_UNVERIFIED": "Nobody has shown yet that the recipient's domain is theirs.",
+    "ATTACHMENT_POLICY": "The recipient's domain does not take attached files of this kind.",
+    "RECIPIENT_SUPPRESSED": "Mail to the recipient came back, or was complained of, before.",
+    "SENDER_BLOCKED": "The sending user is over a limit.",
+    "SENDER_NOT_OWNED": "The person who signed in may not use this address.",
+    "SENDER_NOT_ALLOWED": "The sending user may not send from this address.",
+    "SENDER_WITHOUT_SPF": "The sender's domain has not published that we may send for it.",
     "GTUBE": "The message has the text every filter takes for spam, which is there to try it.",
 }
 

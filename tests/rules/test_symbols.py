@@ -33,9 +33,7 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
 
 def test_a_weight_above_the_bound_stands() -> None:
     """What etc/scores.toml says of one symbol is what it weighs, though the rule's bound is lower; the bound holds for what comes together."""
-    scores = Scores(
-        [Symbol("ONE", "Header", 1.0, "One."), Symbol("TWO", "Header", 3.0, "Two."), Symbol("THREE", "Header", 3.0, "Three.")], {"ONE": 9.5}
-    )
+    scores = Scores([Symbol("ONE", 1.0, "One."), Symbol("TWO", 3.0, "Two."), Symbol("THREE", 3.0, "Three.")], {"ONE": 9.5})
     high, many = Notes(scores), Notes(scores)
     high.add("ONE")
     many.add("TWO")
