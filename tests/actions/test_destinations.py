@@ -101,7 +101,8 @@ class DestinationTests(SynchronousTestCase):
         sites.wait_for(self.conn, "c.test", "big", NOW + 60, "cooled down: ...")
         sites.save(self.conn, SiteState("big"))
         self.assertEqual(
-            [(each.name, each.state, each.reason) for each in sites.troubles(self.conn, NOW)], [("b.test", "suspended", ""), ("c.test", "down", "connect")]
+            [(each.name, each.state, each.reason) for each in sites.troubles(self.conn, NOW)],
+            [("b.test", "suspended", ""), ("c.test", "down", "connect")],
         )
 
     def test_scope(self) -> None:
