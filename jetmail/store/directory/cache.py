@@ -1,7 +1,7 @@
 """The directory as the receiving side reads it: from memory while nothing has changed, and never a moment longer.
 
-Questions first read the directory's version, one row that triggers count up; only if it moved is what was remembered forgotten. So no cache outlives a
-change, and what was changed on the command line counts before the command line is back: the asking is a read transaction of some 7 us with system
+Questions first read the directory's version, one row that triggers count up; only if it moved is what was remembered forgotten. So no cache outlives
+a change, and what was changed on the command line counts before the command line is back: the asking is a read transaction of some 7 us with system
 calls, so the questions of 5 milliseconds, all the commands of one turn of a busy loop, share one. (`PRAGMA data_version` costs as much, and under
 load, when mail is committed all the time, would always say that the version is to be read as well.)
 
