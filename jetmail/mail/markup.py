@@ -44,7 +44,6 @@ _TINY = re.compile(r"font-size:(?:0(?!\.?\d*[1-9])|[01](?:\.\d+)?p[xt](?![a-z0-9
 _HIDING_WORDS = ("hidden", "display", "mso-hide", "max-height", "opacity", "text-indent", "left:-", "top:-", "clip")
 _MAY_BE_TINY = re.compile(r"font-size\s*:\s*[01](?!\d)")
 _HAS_INK = re.compile(r"[;\"' ]color\s*:")
-_HAS_PALE_INK = re.compile(r"(?<![a-z-])color\s*[:=][\s\"']*(?:#f[a-f]|white|transparent|rgb)")
 _COLOUR = re.compile(r"(?<![a-z-])color:([^;!]+)")
 _GROUND = re.compile(r"background(?:-color)?:([^;!]+)")
 _OPENED = re.compile(r"<[a-zA-Z/!?]")
@@ -194,7 +193,7 @@ class _Reader:
         if self.hider:
             if name == self.hider and not rest.endswith("/"):
                 self.hider_depth += 1
-        elif len(rest) > 5 and _may_hide(rest.lower()):
+        elif len(rest) > 5 and self._may_hide(rest.lower()):
             self._style(name, attributes(rest))
         if name in _READ:
             self._read_tag(name, attributes(rest))
@@ -229,6 +228,18 @@ class _Reader:
             if (first == second or (first in _SAME_WHITE and second in _SAME_WHITE)) and name not in _VOID:
                 self.has_ink = True
                 self.hider, self.hider_depth = name, 1
+
+    def _may_hide(self, tag: str) -> bool:
+        for word in _HIDING_WORDS:
+            if word in tag:
+                return True
+        if "font-size" in tag and _MAY_BE_TINY.search(tag) is not None:
+            return True
+        if "color" not in tag:
+            return False
+        if "transparent" in tag or "rgba(" in tag or (self.is_white() and ("#f" in tag or "white" in tag or "rgb(" in tag)):
+            return True
+        return "background" in tag and _HAS_INK.search(tag) is not None
 
     def is_white(self) -> bool:
         """Whether nothing in the page says that its ground is another than white."""
@@ -283,15 +294,6 @@ def _is_white(colour: str) -> bool:
     """Whether nobody can tell a colour from white."""
     colour = colour.strip().lower()
     return colour in _SAME_WHITE or _NEARLY_WHITE.fullmatch(colour) is not None
-
-
-def _may_hide(tag: str) -> bool:
-    for word in _HIDING_WORDS:
-        if word in tag:
-            return True
-    if "font-size" in tag and _MAY_BE_TINY.search(tag) is not None:
-        return True
-    return "color" in tag and (_HAS_PALE_INK.search(tag) is not None or ("background" in tag and _HAS_INK.search(tag) is not None))
 
 
 def _number(text: str) -> int:
