@@ -186,7 +186,7 @@ class DatabaseTests(SynchronousTestCase):
 
     def tearDown(self) -> None:
         closed = self.db.close()
-        while self.db._handed:
+        while self.db._is_busy:
             self.hop.settle()
         self.successResultOf(closed)
 
@@ -196,6 +196,19 @@ class DatabaseTests(SynchronousTestCase):
         self.hop.settle()
         self.assertEqual([self.successResultOf(each) for each in waiting], list(range(100)))
         self.assertEqual(self.batches, [1, 100])
+
+    def test_one_batch_at_a_time(self) -> None:
+        """What comes while a batch is synced waits where it is seen, and is the next batch as a whole."""
+        first = self.db.run(put, 0)
+        self.hop.advance(0)
+        later = []
+        for number in (1, 2, 3):
+            later.append(self.db.run(put, number))
+            self.hop.advance(0)
+        self.assertEqual(self.db.pending, 3)
+        self.hop.settle(2)
+        self.assertEqual([self.successResultOf(each) for each in (first, *later)], [0, 1, 2, 3])
+        self.assertEqual((self.batches, self.db.pending), ([1, 1, 3], 0))
 
     def test_nothing_fires_before_the_commit(self) -> None:
         """The Deferred stays unfired until the writer thread has synced."""
