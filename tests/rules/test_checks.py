@@ -22,7 +22,7 @@ from jetmail.rules.checks import (
     size,
     thresholds,
 )
-from jetmail.rules.facts import Client, Facts
+from jetmail.rules.facts import Client, Correspondent, Facts
 from jetmail.rules.lists import Lists, parse_entries
 from jetmail.rules.policy import DomainState, Policy, RecipientState, SpamAction, Thresholds
 from jetmail.rules.rule import NoOptions
@@ -282,6 +282,18 @@ def test_greylisting_believes_who_comes_back() -> None:
     made = thresholds.Thresholds("thresholds", thresholds.ThresholdOptions(delay=300))
     for first_seen, is_deferred in ((None, True), (NOW - 10, True), (NOW - 300, False)):
         assert (outcome(made.judge(scored(5, to=(recipient(first_seen=first_seen),)), policy())) is not None) is is_deferred
+
+
+def test_whom_we_have_written_to_need_not_wait() -> None:
+    """Taken at first contact when mail is found to be from a correspondent; not by their name alone, which is easily forged, nor by another's."""
+    made = thresholds.Thresholds("thresholds", thresholds.ThresholdOptions())
+    by_name = (recipient(correspondent=Correspondent.OF_RECIPIENT),)
+    found = Verdict((Finding("KNOWN_CORRESPONDENT", -0.5),))
+    for about, is_deferred in ((0, False), (1, True), (None, False)):
+        known = scored(5, to=by_name)
+        known = known._replace(opinions=(*known.opinions, opinion(found, about=about)))
+        assert (outcome(made.judge(known, policy())) is not None) is is_deferred
+    assert outcome(made.judge(scored(5, to=by_name), policy())) == (Action.DEFER, "greylist")
 
 
 def test_scores_add_up_per_recipient() -> None:

@@ -15,6 +15,7 @@ from jetmail.rules.symbols import symbols
 from jetmail.rules.verdict import NO_OPINION, Kind, OnError, Scope, Stage, Verdict
 
 _WORDS = {Correspondent.OF_RECIPIENT: "KNOWN_CORRESPONDENT", Correspondent.OF_DOMAIN: "KNOWN_TO_DOMAIN"}
+EXPECTED = frozenset(_WORDS.values())  # what says that mail is from somebody our people have written to
 
 
 @dataclass(frozen=True, slots=True)

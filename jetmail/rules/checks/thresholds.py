@@ -1,8 +1,8 @@
 """From score to action: the thresholds of the recipient's domain over those given here (spec 6.7, 10.3). An ordinary rule.
 
 At or over `reject` the message is refused, at or over `spam` it is held or marked as the domain chose, at or over `defer` it is greylisted: deferred
-at first contact of this (network, sender, recipient) and taken once `delay` has passed; whom our people have written to need not wait. 999 switches
-a threshold off.
+at first contact of this (network, sender, recipient) and taken once `delay` has passed; whom our people have written to need not wait, when the rule
+`correspondents` believes that it is them. 999 switches a threshold off.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from zope.interface import implementer
 
 from jetmail.interfaces import IRule
-from jetmail.rules.facts import Correspondent, Facts
+from jetmail.rules.checks.correspondents import EXPECTED
+from jetmail.rules.facts import Facts
 from jetmail.rules.policy import DISABLED_SCORE, Policy, SpamAction
 from jetmail.rules.policy import Thresholds as Scores
 from jetmail.rules.rule import Rule
@@ -83,9 +84,14 @@ def _has_waited(facts: Facts, delay: float) -> bool:
     recipient = facts.recipient
     if recipient is None:
         return False
-    if recipient.correspondent is not Correspondent.NONE or recipient.has_passed:
+    if recipient.has_passed or _is_expected(facts, recipient.index):
         return True
     return recipient.first_seen is not None and facts.time - recipient.first_seen >= delay
+
+
+def _is_expected(facts: Facts, index: int) -> bool:
+    """Found to be from a correspondent: who only bears the name of one, and fails SPF or DMARC, is not."""
+    return any(finding.symbol in EXPECTED for opinion in facts.opinions if opinion.recipient in (None, index) for finding in opinion.verdict.findings)
 
 
 def _reaches(score: float, threshold: float | None) -> bool:
