@@ -38,7 +38,7 @@ def test_no_machine_paths() -> None:
         Source(str(path.relative_to(house.ROOT)), path.read_text("utf-8", "replace"))
         for folder in ("bin", "docs", "etc", ".ci")
         for path in sorted((house.ROOT / folder).rglob("*"))
-        if path.is_file()
+        if path.is_file() and "__pycache__" not in path.parts
     ]
     faults = [fault for source in [*house.product(), *texts] for fault in house.anywhere(source)]
     assert not faults, told(faults)
